@@ -1,0 +1,59 @@
+"""Action items. The database itself refuses one without owner, due date or verification."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Incident
+from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.review.models import ContributingFactor
+
+
+class ActionItem(models.Model):
+    """What one named person does by a date, and how everybody will see that it worked."""
+
+    class Kind(models.TextChoices):
+        PREVENT = "prevent", "Prevent"
+        DETECT = "detect", "Detect"
+        MITIGATE = "mitigate", "Mitigate"
+        RECOVER = "recover", "Recover"
+        INSTRUMENT = "instrument", "Instrument"
+        LEARN = "learn", "Learn"
+
+    class Status(models.TextChoices):
+        OPEN = "open", "Open"
+        DONE = "done", "Done, not verified"
+        VERIFIED = "verified", "Verified"
+        DROPPED = "dropped", "Dropped"
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="action_items")
+    number = models.PositiveIntegerField()  # A-1, A-2 of this incident
+    title = models.CharField(max_length=200)
+    layer = models.CharField(max_length=20, choices=LAYER_CHOICES)
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.PREVENT)
+    cuts_factor = models.ForeignKey(
+        ContributingFactor, null=True, blank=True, on_delete=models.SET_NULL, related_name="action_items"
+    )
+    owner = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="action_items")
+    due_on = models.DateField()
+    verification = models.TextField()
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.OPEN)
+    status_note = models.TextField(blank=True)
+    tracker_link = models.CharField(max_length=1000, blank=True)
+    created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    revision = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering: ClassVar = ["due_on", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["incident", "number"], name="action_number_once"),
+            models.CheckConstraint(condition=~Q(title=""), name="action_has_title"),
+            models.CheckConstraint(condition=~Q(verification=""), name="action_has_verification"),
+        ]
+
+    def __str__(self) -> str:
+        return f"A-{self.number} {self.title}"

@@ -1,0 +1,63 @@
+"""The four change logs of a feature."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Feature
+from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.traces.models import EvidenceBlob
+
+
+class Change(models.Model):
+    """One entry of a change log, as the log says it; moments are UTC and may be wrong by hours."""
+
+    class Rollout(models.TextChoices):
+        INSTANT = "instant", "Instant"
+        CANARY = "canary", "Canary"
+        RAMP = "ramp", "Ramp"
+        STAGED = "staged", "Staged"
+
+    class Source(models.TextChoices):
+        FILE = "file", "File"
+        LANGFUSE = "langfuse", "Langfuse prompts"
+        HAND = "hand", "Typed by hand"
+        EXAMPLE = "example", "Simulated example"
+
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="changes")
+    external_id = models.CharField(max_length=200)
+    layer = models.CharField(max_length=20, choices=LAYER_CHOICES)
+    summary = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    until = models.DateTimeField()
+    rollout = models.CharField(max_length=10, choices=Rollout.choices, default=Rollout.INSTANT)
+    canary_share = models.FloatField(null=True, blank=True)
+    stages = models.JSONField(default=dict, blank=True)  # {"facet": ..., "order": [...]}
+    scope = models.JSONField(default=dict, blank=True)  # {facet: value or [values]}
+    facet = models.CharField(max_length=80, blank=True)
+    from_version = models.CharField(max_length=200, blank=True)
+    to_version = models.CharField(max_length=200, blank=True)
+    actor = models.CharField(max_length=200, blank=True)
+    link = models.CharField(max_length=1000, blank=True)
+    is_rollback = models.BooleanField(default=False)
+    source = models.CharField(max_length=20, choices=Source.choices)
+    origin = models.CharField(max_length=400, blank=True)  # file name or connection
+    raw = models.ForeignKey(EvidenceBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    content_sha256 = models.CharField(max_length=64)
+    added_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["at", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["feature", "external_id"], name="change_once_per_feature"),
+            models.CheckConstraint(condition=Q(until__gte=F("at")), name="change_until_not_before_at"),
+            models.CheckConstraint(condition=~Q(external_id="") & ~Q(summary=""), name="change_is_named"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["feature", "at"], name="change_feature_time")]
+
+    def __str__(self) -> str:
+        return f"{self.external_id}: {self.summary}"

@@ -1,0 +1,95 @@
+"""Who may what: the one module that web, API, commands and background work ask."""
+
+from enum import StrEnum
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+
+from postmortem.accounts.models import Person, Role
+from postmortem.incidents.models import Incident, Participant, ParticipantRole, Visibility
+from postmortem.lib.layers import Layer
+
+
+class Capability(StrEnum):
+    """What somebody may do; the value completes the sentence "You may not …"."""
+
+    VIEW = "see this incident"
+    CREATE = "open an incident"
+    IMPORT = "import evidence or changes"
+    REVIEW = "answer questions, add evidence or edit the record"
+    DECIDE = "decide the verdict of this layer"
+    SIGN = "sign off for this layer"
+    ACT = "add or change action items"
+    MANAGE = "change who takes part or who may see this incident"
+    PUBLISH = "publish the report"
+    CONFIGURE = "change connections, people or teams"
+
+
+_ROLE_RANK = {
+    Role.VIEWER: 0, ParticipantRole.VIEWER: 0,
+    Role.REVIEWER: 1, ParticipantRole.REVIEWER: 1, ParticipantRole.SCRIBE: 1, ParticipantRole.LAYER_LEAD: 1,
+    Role.FACILITATOR: 2, ParticipantRole.FACILITATOR: 2,
+    Role.ADMINISTRATOR: 3,
+}  # fmt: skip
+_NEEDED_RANK = {
+    Capability.VIEW: 0,
+    Capability.CREATE: 1,
+    Capability.IMPORT: 1,
+    Capability.REVIEW: 1,
+    Capability.ACT: 1,
+    Capability.DECIDE: 2,
+    Capability.SIGN: 2,
+    Capability.MANAGE: 2,
+    Capability.PUBLISH: 2,
+    Capability.CONFIGURE: 3,
+}
+
+
+def visible_incidents(person: Person) -> QuerySet[Incident]:
+    """Incidents that `person` may see, by visibility, team and participation."""
+    if not person.is_active:
+        return Incident.objects.none()
+    if person.role == Role.ADMINISTRATOR:
+        return Incident.objects.all()
+    mine = Q(participants__person=person) | Q(created_by=person)
+    team = Q(visibility=Visibility.TEAM, feature__team_id=person.team_id) if person.team_id else Q(pk__in=[])
+    return Incident.objects.filter(Q(visibility=Visibility.EVERYONE) | team | mine).distinct()
+
+
+def may(person: Person, capability: Capability, incident: Incident | None = None, layer: Layer | str = "") -> bool:
+    """Whether `person` may use `capability`, on `incident` and `layer` where that matters.
+
+    A layer lead decides and signs for the own layer; a facilitator decides for any layer
+    but signs only as facilitator (layer ""), so that a signature stays the lead's own.
+    """
+    if not person.is_active:
+        return False
+    rank = _ROLE_RANK[Role(person.role)]
+    if incident is None:
+        return rank >= _NEEDED_RANK[capability]
+    parts = list(Participant.objects.filter(incident=incident, person=person).values_list("role", "layer"))
+    if not (parts or incident.created_by_id == person.pk or _sees_without_part(person, incident)):
+        return False
+    rank = max([rank, *(_ROLE_RANK[ParticipantRole(role)] for role, _ in parts)])
+    leads = {lead_layer for role, lead_layer in parts if role == ParticipantRole.LAYER_LEAD}
+    if capability is Capability.SIGN:
+        return str(layer) in leads if layer else rank >= _NEEDED_RANK[capability]
+    if capability is Capability.DECIDE and layer and str(layer) in leads:
+        return True
+    return rank >= _NEEDED_RANK[capability]
+
+
+def require(person: Person, capability: Capability, incident: Incident | None = None, layer: Layer | str = "") -> None:
+    """Raise PermissionDenied with one sentence unless `person` may."""
+    if not may(person, capability, incident, layer):
+        raise PermissionDenied(f"You may not {capability.value}. Ask the facilitator or an administrator.")
+
+
+def _sees_without_part(person: Person, incident: Incident) -> bool:
+    if person.role == Role.ADMINISTRATOR or incident.visibility == Visibility.EVERYONE:
+        return True
+    return (
+        incident.visibility == Visibility.TEAM
+        and person.team_id is not None
+        and incident.feature.team_id == person.team_id
+    )

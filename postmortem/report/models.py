@@ -1,0 +1,28 @@
+"""Published reports: frozen, hashed, never changed."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Incident
+
+
+class Report(models.Model):
+    """One published version. The database refuses to change or delete it."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="reports")
+    version = models.PositiveIntegerField()
+    record = models.BinaryField()  # canonical JSON bytes
+    sha256 = models.CharField(max_length=64)
+    correction_reason = models.TextField(blank=True)
+    published_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    published_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-version"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["incident", "version"], name="report_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.incident_id} version {self.version}"

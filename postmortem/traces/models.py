@@ -1,0 +1,138 @@
+"""Evidence from trace sources: connections, immutable bytes, trace facts and scores."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Feature, Incident
+
+
+class Connection(models.Model):
+    """A Langfuse project that an administrator allowed. Reads go to no other address."""
+
+    class Api(models.TextChoices):
+        UNKNOWN = "unknown", "Not asked yet"
+        V4 = "v4", "v4: observations v2 and scores v3"
+        V3 = "v3", "v3: traces and scores v2"
+
+    name = models.CharField(max_length=120, unique=True)
+    base_url = models.URLField(max_length=400)
+    project_id = models.CharField(max_length=200, blank=True)
+    project_name = models.CharField(max_length=200, blank=True)
+    public_key = models.CharField(max_length=200)
+    secret_key_encrypted = models.BinaryField()
+    api = models.CharField(max_length=10, choices=Api.choices, default=Api.UNKNOWN)
+    server_version = models.CharField(max_length=40, blank=True)
+    feature = models.ForeignKey(Feature, null=True, blank=True, on_delete=models.SET_NULL, related_name="connections")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EvidenceBlob(models.Model):
+    """Imported bytes, kept once, named by their SHA-256. Never edited: the database refuses it."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    size_bytes = models.PositiveBigIntegerField()
+    media_type = models.CharField(max_length=100, default="application/json")
+    compressed = models.BinaryField()  # zlib
+    stored_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class EvidenceImport(models.Model):
+    """Where evidence came from: which link or file, by whom, when, and the bytes it brought."""
+
+    class Kind(models.TextChoices):
+        LINK = "link", "Langfuse link"
+        WINDOW = "window", "Window around a trace"
+        FILE = "file", "File"
+        EXAMPLE = "example", "Simulated example"
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="evidence_imports")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    origin = models.CharField(max_length=1000)
+    connection = models.ForeignKey(Connection, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    imported_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    imported_at = models.DateTimeField(default=timezone.now)
+    blobs = models.ManyToManyField(EvidenceBlob, related_name="imports")
+    trace_count = models.PositiveIntegerField(default=0)
+    score_count = models.PositiveIntegerField(default=0)
+    truncated_at_cap = models.BooleanField(default=False)
+    finished = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["imported_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.origin}"
+
+
+class Trace(models.Model):
+    """Facts of one trace as its source held it. The full text is in the blobs."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="traces")
+    evidence_import = models.ForeignKey(EvidenceImport, on_delete=models.CASCADE, related_name="traces")
+    external_id = models.CharField(max_length=800)
+    name = models.CharField(max_length=400, blank=True)
+    timestamp = models.DateTimeField()
+    environment = models.CharField(max_length=120, blank=True)
+    session_id = models.CharField(max_length=400, blank=True)
+    user_id = models.CharField(max_length=400, blank=True)
+    latency_seconds = models.FloatField(null=True)
+    cost_usd = models.FloatField(null=True)
+    input_tokens = models.PositiveIntegerField(null=True)
+    has_error = models.BooleanField(default=False)
+    facets = models.JSONField(default=dict)
+    input_preview = models.CharField(max_length=300, blank=True)
+    output_preview = models.CharField(max_length=300, blank=True)
+    is_anchor = models.BooleanField(default=False)  # the trace that somebody pasted or uploaded to be read
+
+    class Meta:
+        ordering: ClassVar = ["timestamp", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["incident", "external_id"], name="trace_once_per_incident"),
+            models.CheckConstraint(condition=~Q(external_id=""), name="trace_has_external_id"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["incident", "timestamp"], name="trace_incident_time")]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class TraceBlob(models.Model):
+    """Which stored bytes tell about a trace."""
+
+    trace = models.ForeignKey(Trace, on_delete=models.CASCADE, related_name="trace_blobs")
+    blob = models.ForeignKey(EvidenceBlob, on_delete=models.PROTECT, related_name="trace_blobs")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["trace", "blob"], name="trace_blob_once")]
+
+
+class Score(models.Model):
+    """One score on a trace. `value` is null for text scores."""
+
+    trace = models.ForeignKey(Trace, on_delete=models.CASCADE, related_name="scores")
+    external_id = models.CharField(max_length=400)
+    name = models.CharField(max_length=200)
+    value = models.FloatField(null=True)
+    text_value = models.CharField(max_length=500, blank=True)
+    source = models.CharField(max_length=40, blank=True)
+    timestamp = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["trace", "external_id"], name="score_once_per_trace")]
+        indexes: ClassVar = [models.Index(fields=["name", "trace"], name="score_name_trace")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value}"
