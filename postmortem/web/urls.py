@@ -1,3 +1,27 @@
-"""Addresses of the pages."""
+"""Addresses of the pages: each module of the room lists its own."""
 
-urlpatterns: list = []
+from postmortem.web import (
+    actions,
+    attribution,
+    changes,
+    connections,
+    evidence,
+    incidents,
+    report,
+    review,
+    session,
+    traces,
+)
+
+urlpatterns = [
+    *session.urlpatterns,
+    *incidents.urlpatterns,
+    *evidence.urlpatterns,
+    *traces.urlpatterns,
+    *changes.urlpatterns,
+    *attribution.urlpatterns,
+    *review.urlpatterns,
+    *actions.urlpatterns,
+    *report.urlpatterns,
+    *connections.urlpatterns,
+]

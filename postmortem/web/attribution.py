@@ -1,0 +1,14 @@
+"""Attribution."""
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from postmortem.web.workspace import open_incident, render_stage
+
+
+def page(request: HttpRequest, number: str) -> HttpResponse:
+    """Attribution."""
+    return render_stage(request, "web/incident_base.html", open_incident(request, number), "attribution")
+
+
+urlpatterns = [path("incidents/<str:number>/attribution/", page, name="attribution")]

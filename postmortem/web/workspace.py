@@ -1,0 +1,161 @@
+"""The frame of one incident's pages: its stages, what is done and what is missing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from postmortem.accounts.models import Person
+from postmortem.attribution.selectors import finding_is_stale, latest_finding
+from postmortem.incidents.models import Incident, Participant, ParticipantRole, Status
+from postmortem.incidents.permissions import Capability, may, require
+from postmortem.incidents.selectors import get_incident
+from postmortem.report.gate import GateRule
+from postmortem.report.selectors import gate
+from postmortem.traces.selectors import evidence_counts
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the rail. `state` is done, missing, open or plain."""
+
+    name: str
+    label: str
+    key: str
+    url: str
+    state: str
+    icon: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every page of an incident shows around its content."""
+
+    stages: list[Stage]
+    rules: list[GateRule]
+    facilitator: str
+    may: dict[str, bool]
+    published: bool
+
+    @property
+    def missing(self) -> list[GateRule]:
+        """Rules that still stand between this incident and publication."""
+        return [rule for rule in self.rules if not rule.met]
+
+    @property
+    def met(self) -> list[GateRule]:
+        """Rules that are met."""
+        return [rule for rule in self.rules if rule.met]
+
+
+_STAGES = [
+    ("overview", "Overview", "o", "incident-overview"),
+    ("evidence", "Evidence", "e", "evidence"),
+    ("changes", "Changes", "c", "changes"),
+    ("attribution", "Attribution", "t", "attribution"),
+    ("review", "Review", "r", "review"),
+    ("actions", "Actions", "a", "actions"),
+    ("report", "Report", "p", "report"),
+]
+
+
+def open_incident(request: HttpRequest, number: str, capability: Capability = Capability.VIEW) -> Incident:
+    """The incident with `number` if the signed-in person may see it, else 404; PermissionDenied without `capability`."""
+    try:
+        incident = get_incident(request.user, number)
+    except Incident.DoesNotExist as error:
+        raise Http404(f"There is no incident {number}, or you may not see it.") from error
+    if capability is not Capability.VIEW:
+        require(request.user, capability, incident)
+    return incident
+
+
+def build_workspace(incident: Incident, person: Person) -> Workspace:
+    """Stages with one line each, from the gate and a few counts; the number of queries is bounded."""
+    rules = gate(incident)
+    counts = evidence_counts(incident)
+    finding = latest_finding(incident)
+    published = incident.status == Status.PUBLISHED
+    lines = {
+        "evidence": f"{counts.traces:,} traces, {counts.scores:,} scores" if counts.traces else "nothing imported",
+        "attribution": _finding_line(incident, finding),
+        "report": "published" if published else "draft, not frozen",
+    }
+    facilitator = (
+        Participant.objects.filter(incident=incident, role=ParticipantRole.FACILITATOR)
+        .values_list("person__name", flat=True)
+        .first()
+    )
+    stages = []
+    for name, label, key, route in _STAGES:
+        open_rules = [rule for rule in rules if rule.stage == name and not rule.met]
+        if name == "overview":
+            open_rules = [rule for rule in rules if not rule.met]
+        state, icon, line = _stage_state(name, open_rules, len(rules), lines.get(name, ""), published)
+        url = reverse(route, args=[incident.number])
+        stages.append(Stage(name=name, label=label, key=key, url=url, state=state, icon=icon, line=line))
+    return Workspace(
+        stages=stages,
+        rules=rules,
+        facilitator=facilitator or "",
+        may={capability.name.lower(): may(person, capability, incident) for capability in Capability},
+        published=published,
+    )
+
+
+def render_stage(
+    request: HttpRequest,
+    template: str,
+    incident: Incident,
+    stage: str,
+    context: dict[str, Any] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Render a page of `incident` inside its workspace frame."""
+    frame = {
+        "incident": incident,
+        "current_stage": stage,
+        "stage_title": dict((name, label) for name, label, _, _ in _STAGES).get(stage, ""),
+        "workspace": build_workspace(incident, request.user),
+    }
+    return render(request, template, frame | (context or {}), status=status)
+
+
+def rule_url(incident: Incident, rule: GateRule) -> str:
+    """Where a missing thing is mended."""
+    routes = {name: route for name, _, _, route in _STAGES}
+    if rule.stage == "review" and rule.layer:
+        return reverse("review-layer", args=[incident.number, rule.layer]) + f"#{rule.anchor}"
+    if rule.stage == "overview":
+        return reverse("incident-edit", args=[incident.number]) + f"#{rule.anchor}"
+    return reverse(routes[rule.stage], args=[incident.number]) + f"#{rule.anchor}"
+
+
+def refuse(message: str) -> PermissionDenied:
+    """A refusal with one sentence, shown on the 403 page."""
+    return PermissionDenied(message)
+
+
+def _stage_state(
+    name: str, open_rules: list[GateRule], rule_count: int, line: str, published: bool
+) -> tuple[str, str, str]:
+    if published:
+        return ("done", "done", line or "frozen in the report")
+    if name == "overview":
+        return ("missing" if open_rules else "done", "overview", f"{len(open_rules)} of {rule_count} missing")
+    if name == "report":
+        return ("open", "open", line)
+    if open_rules:
+        text = line if line and name in ("evidence",) else f"{len(open_rules)} missing"
+        return ("missing", "missing", text)
+    return ("done", "done", line or "complete")
+
+
+def _finding_line(incident: Incident, finding: Any) -> str:
+    if finding is None:
+        return "not run"
+    return f"run {finding.number}, " + ("inputs changed" if finding_is_stale(incident, finding) else "inputs unchanged")

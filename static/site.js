@@ -1,0 +1,57 @@
+// Small comforts on top of pages that work without any script.
+"use strict";
+
+// The server asks twice before nothing is lost: warn before leaving a changed form.
+const changed = new Set();
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-guard]");
+  if (form) changed.add(form);
+});
+document.addEventListener("submit", (event) => changed.delete(event.target));
+window.addEventListener("beforeunload", (event) => {
+  for (const form of changed) if (!form.isConnected) changed.delete(form);
+  if (changed.size) event.preventDefault();
+});
+
+// Keyboard: "/" search, "?" help, g + letter for stages, j and k between items, 1 2 3 to choose in the current item.
+let prefix = "";
+const items = () => [...document.querySelectorAll("[data-item]")];
+const current = () => document.activeElement && document.activeElement.closest("[data-item]");
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select, dialog")) return;
+  const key = event.key;
+  if (prefix === "g") {
+    prefix = "";
+    const stage = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (stage) { event.preventDefault(); stage.click(); }
+    return;
+  }
+  if (key === "g") { prefix = "g"; setTimeout(() => { prefix = ""; }, 1200); return; }
+  if (key === "?") { const help = document.getElementById("keys"); if (help) { event.preventDefault(); help.showModal(); } return; }
+  if (key === "/") { const search = document.querySelector("input[type=search]"); if (search) { event.preventDefault(); search.focus(); } return; }
+  if (key === "j" || key === "k") {
+    const all = items();
+    if (!all.length) return;
+    const at = all.indexOf(current());
+    const next = all[Math.min(all.length - 1, Math.max(0, at + (key === "j" ? 1 : -1)))];
+    event.preventDefault();
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+    return;
+  }
+  const here = current();
+  if (here && /^[1-9]$/.test(key)) {
+    const choice = here.querySelector(`[data-choice="${key}"]`);
+    if (choice) { event.preventDefault(); choice.click(); }
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.getElementById(opener.dataset.opens).showModal();
+  const closer = event.target.closest("[data-closes]");
+  if (closer) closer.closest("dialog").close();
+  const copier = event.target.closest("[data-copies]");
+  if (copier) navigator.clipboard.writeText(copier.dataset.copies).then(() => { copier.textContent = "Copied"; });
+});
