@@ -1,0 +1,257 @@
+"""The join: did this trace run on this change?
+
+Three answers, from the strongest to the weakest:
+
+* **observed**: the trace records the version facet that the change moved. It ran on the change if its version
+  is the change's own or a later one of the same target (see lineage.py for rollbacks). No clock is needed,
+  so a log that is hours off does no harm.
+* **inferred**: the trace records no such version, but scope × time leave no doubt.
+* **expected**: a canary, a ramp, or a scope that the trace does not record: only a share is known.
+
+and **outside** when the change's scope leaves the trace out. A version that no log entry mentions holds
+none of the logged changes; reconcile.py reports it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from postmortem.changes.lineage import (
+    VersionState,
+    in_log_order,
+    scope_share,
+    states_of_version,
+    version_states,
+    visit_at,
+)
+from postmortem.changes.records import ChangeRecord
+from postmortem.traces.records import TraceRecord
+
+Basis = Literal["observed", "inferred", "expected", "outside"]
+BASES: tuple[Basis, ...] = ("observed", "inferred", "expected", "outside")  # codes of ExposureMatrix.basis
+OBSERVED, INFERRED, EXPECTED, OUTSIDE = range(4)
+DEFAULT_CANARY_SHARE = 0.1  # for a canary whose log does not say how large it was
+
+Floats = npt.NDArray[np.float64]
+_Cell = tuple[Mapping[str, str], npt.NDArray[np.intp]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How sure we are that a trace ran on a change: `share` is 1 for yes, 0 for no."""
+
+    basis: Basis
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureMatrix:
+    """Exposure of every trace (rows) to every change (columns, in the order given).
+
+    `shares` are 0 to 1; `basis` are positions in BASES.
+    """
+
+    shares: Floats
+    basis: npt.NDArray[np.uint8]
+
+
+def rollout_share(change: ChangeRecord, moment: datetime, facets: Mapping[str, str]) -> float:
+    """Share of the change's own scope that it had reached at `moment`, 0 to 1, by its log alone.
+
+    Instant: all from `until`. Canary: its share from `at`, all from `until`. Ramp: linear between them.
+    Staged: the first stage at `at`, the last at `until`, the others evenly between; a trace that does not
+    record the stage facet gets the share of the stages begun, a stage that is not in the list comes last.
+    """
+    if moment >= change.until:
+        return 1.0
+    if moment < change.at or change.rollout == "instant":
+        return 0.0
+    if change.rollout == "canary":
+        return DEFAULT_CANARY_SHARE if change.canary_share is None else change.canary_share
+    done = (moment - change.at) / (change.until - change.at)
+    if change.rollout == "ramp":
+        return done
+    starts = _stage_starts(change)
+    stage = facets.get(change.stage_facet or "")
+    if stage is None:
+        return sum(done >= start for start in starts.values()) / max(len(starts), 1)
+    return 1.0 if done >= starts.get(stage, 1.0) else 0.0
+
+
+def exposure(change: ChangeRecord, trace: TraceRecord, log: Sequence[ChangeRecord] = ()) -> Exposure:
+    """Exposure of one trace to one change.
+
+    `log` holds the other changes of the feature: without them a later version cannot be told from an unknown one.
+    """
+    in_scope = scope_share(change, trace.facets)
+    if in_scope == 0.0:
+        return Exposure("outside", 0.0)
+    lineage = _lineage(change, trace.facets, log)
+    states = version_states(lineage)
+    version = trace.facets.get(change.facet) if change.facet and change.to_version else None
+    if version is not None:
+        visits = states_of_version(states, version)
+        if not visits or change.id not in visit_at(visits, trace.timestamp).holds:
+            return Exposure("observed", 0.0)
+        return Exposure("observed" if in_scope == 1.0 else "expected", in_scope)
+    share = in_scope * rollout_share(change, trace.timestamp, trace.facets)
+    for later, keeps in _later(change, lineage, states):
+        reached = scope_share(later, trace.facets) * rollout_share(later, trace.timestamp, trace.facets)
+        share += (float(keeps) - share) * reached
+    return Exposure("inferred" if share in (0.0, 1.0) else "expected", share)
+
+
+def exposure_matrix(changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> ExposureMatrix:
+    """`exposure` of every trace to every change, with `changes` as the log.
+
+    Works per cell, not per trace: traces that agree on the facets that a change's lineage looks at share
+    one answer up to the clock, and the clock is one array operation.
+    """
+    shares = np.zeros((len(traces), len(changes)))
+    basis = np.full((len(traces), len(changes)), OUTSIDE, dtype=np.uint8)
+    if not traces:
+        return ExposureMatrix(shares, basis)
+    seconds = np.array([trace.timestamp.timestamp() for trace in traces])
+    cells = _Cells(changes, traces)
+    for column, change in enumerate(changes):
+        versioned = bool(change.facet and change.to_version)
+        peers = [c for c in changes if c.facet == change.facet and c.to_version] if versioned else [change]
+        for facets, rows in cells.of(peers):
+            _fill_cell(change, facets, changes, seconds[rows], (shares, basis, rows, column))
+    return ExposureMatrix(shares, basis)
+
+
+def _fill_cell(
+    change: ChangeRecord,
+    facets: Mapping[str, str],
+    log: Sequence[ChangeRecord],
+    seconds: Floats,
+    target: tuple[Floats, npt.NDArray[np.uint8], npt.NDArray[np.intp], int],
+) -> None:
+    shares, basis, rows, column = target
+    in_scope = scope_share(change, facets)
+    if in_scope == 0.0:
+        return
+    lineage = _lineage(change, facets, log)
+    states = version_states(lineage)
+    version = facets.get(change.facet) if change.facet and change.to_version else None
+    if version is not None:
+        share = in_scope * _held_over_time(change.id, states_of_version(states, version), seconds)
+        sure = OBSERVED if in_scope == 1.0 else EXPECTED
+        shares[rows, column] = share
+        basis[rows, column] = np.where(share > 0.0, sure, OBSERVED)
+        return
+    share = in_scope * _rollout_shares(change, seconds, facets)
+    for later, keeps in _later(change, lineage, states):
+        reached = scope_share(later, facets) * _rollout_shares(later, seconds, facets)
+        share = share + (float(keeps) - share) * reached
+    shares[rows, column] = share
+    basis[rows, column] = np.where((share == 0.0) | (share == 1.0), INFERRED, EXPECTED)
+
+
+def _lineage(change: ChangeRecord, facets: Mapping[str, str], log: Sequence[ChangeRecord]) -> list[ChangeRecord]:
+    if not (change.facet and change.to_version):
+        return [change]
+    others = log if any(entry.id == change.id for entry in log) else (*log, change)
+    return in_log_order(
+        entry for entry in others if entry.facet == change.facet and entry.to_version and scope_share(entry, facets)
+    )
+
+
+def _later(
+    change: ChangeRecord, lineage: Sequence[ChangeRecord], states: Sequence[VersionState]
+) -> list[tuple[ChangeRecord, bool]]:
+    """Entries after `change` in its lineage, and whether the version they bring still holds it."""
+    position = next(index for index, entry in enumerate(lineage) if entry.id == change.id)
+    holds = {state.change_id: state.holds for state in states}
+    return [(entry, change.id in holds[entry.id]) for entry in lineage[position + 1 :]]
+
+
+def _stage_starts(change: ChangeRecord) -> dict[str, float]:
+    """When each stage begins, as a fraction of the rollout from 0 (`at`) to 1 (`until`)."""
+    gaps = max(len(change.stage_order) - 1, 1)
+    return {stage: index / gaps for index, stage in enumerate(change.stage_order)}
+
+
+def _rollout_shares(change: ChangeRecord, seconds: Floats, facets: Mapping[str, str]) -> Floats:
+    """`rollout_share` for many moments (seconds since 1970, UTC) of traces with the same facets."""
+    begun, complete = change.at.timestamp(), change.until.timestamp()
+    if change.rollout == "instant" or complete <= begun:
+        return (seconds >= complete).astype(float)
+    done = (seconds - begun) / (complete - begun)
+    if change.rollout == "canary":
+        part = np.full_like(seconds, DEFAULT_CANARY_SHARE if change.canary_share is None else change.canary_share)
+    elif change.rollout == "ramp":
+        part = done
+    else:
+        starts = _stage_starts(change)
+        stage = facets.get(change.stage_facet or "")
+        if stage is None:
+            part = np.sum([done >= start for start in starts.values()], axis=0) / max(len(starts), 1)
+        else:
+            part = (done >= starts.get(stage, 1.0)).astype(float)
+    return np.where(seconds >= complete, 1.0, np.where(seconds < begun, 0.0, part))
+
+
+def _held_over_time(change_id: str, visits: Sequence[VersionState], seconds: Floats) -> Floats:
+    """1.0 where the visit (see `visit_at`) that a moment falls into holds the change, else 0.0."""
+    if not visits:
+        return np.zeros_like(seconds)
+    held = np.full_like(seconds, float(change_id in visits[0].holds))
+    for visit in visits[1:]:
+        begun = True if visit.since is None else seconds >= visit.since.timestamp()
+        held = np.where(begun, float(change_id in visit.holds), held)
+    return held
+
+
+class _Cells:
+    """Traces grouped by what a lineage can tell apart. Each facet is encoded once, for all changes."""
+
+    def __init__(self, changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> None:
+        self._traces = traces
+        values: dict[str, set[str]] = {}
+        for change in changes:
+            for facet, touched in change.scope.items():
+                values.setdefault(facet, set()).update(touched)
+            if change.stage_facet:
+                values.setdefault(change.stage_facet, set()).update(change.stage_order)
+            if change.facet and change.to_version:
+                values.setdefault(change.facet, set()).update((change.to_version, change.from_version or ""))
+        # 0: not recorded; 1: a value that no log mentions; one code for each value that some log does.
+        self._sizes = {facet: len(mentioned) + 2 for facet, mentioned in values.items()}
+        self._codes = {facet: self._encode(facet, mentioned) for facet, mentioned in values.items()}
+        self._known: dict[tuple[str, ...], list[_Cell]] = {}
+
+    def of(self, peers: Sequence[ChangeRecord]) -> "list[_Cell]":
+        """The cells that the logs of `peers` can tell apart: facets of each, and its rows."""
+        names: set[str] = {peer.stage_facet for peer in peers if peer.stage_facet}
+        for peer in peers:
+            names.update(peer.scope)
+            if peer.facet and peer.to_version:
+                names.add(peer.facet)
+        named = tuple(sorted(names))
+        if named not in self._known:
+            self._known[named] = self._group(named)
+        return self._known[named]
+
+    def _encode(self, facet: str, mentioned: set[str]) -> npt.NDArray[np.int64]:
+        code = {value: number for number, value in enumerate(sorted(mentioned), start=2)}
+        found = (trace.facets.get(facet) for trace in self._traces)
+        return np.array([0 if value is None else code.get(value, 1) for value in found], dtype=np.int64)
+
+    def _group(self, names: Sequence[str]) -> "list[_Cell]":
+        key = np.zeros(len(self._traces), dtype=np.int64)
+        for name in names:
+            # Renumbered after each facet, so that no number of facets overflows.
+            key = np.unique(key * self._sizes[name] + self._codes[name], return_inverse=True)[1]
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+        cells: list[_Cell] = []
+        for rows in np.split(order, starts[1:]):
+            facets = self._traces[rows[0]].facets
+            cells.append(({name: facets[name] for name in names if name in facets}, rows))
+        return cells
