@@ -1,14 +1,82 @@
-"""Attribution."""
+"""The Attribution page: what explains the drop, in arithmetic that a reviewer can check."""
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import path
+from django.views.decorators.http import require_GET, require_POST
 
+from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding
+from postmortem.changes.selectors import changes_for_incident
+from postmortem.incidents.permissions import Capability
+from postmortem.lib.errors import UserError
+from postmortem.pipeline import services
+from postmortem.pipeline.models import Run
+from postmortem.report.selectors import exposed_charts
 from postmortem.web.workspace import open_incident, render_stage
 
+# Below this probability a hypothesis stands in the folded list.
+_SHOWN_PROBABILITY = 0.02
+_SHOWN_AT_LEAST = 5
 
-def page(request: HttpRequest, number: str) -> HttpResponse:
-    """Attribution."""
-    return render_stage(request, "web/incident_base.html", open_incident(request, number), "attribution")
+
+@require_GET
+def attribution(request: HttpRequest, number: str) -> HttpResponse:
+    """The latest run, or the run asked for with ?run=."""
+    incident = open_incident(request, number)
+    runs = list(findings(incident)[:20])
+    finding = latest_finding(incident)
+    asked = request.GET.get("run", "")
+    if asked:
+        finding = next((one for one in runs if str(one.number) == asked), None)
+        if finding is None:
+            raise Http404(f"{number} has no run {asked[:20]}.")
+    context: dict[str, object] = {
+        "finding": finding,
+        "runs": runs,
+        "active_run": Run.objects.filter(
+            incident=incident, kind=Run.Kind.ATTRIBUTE, state__in=[Run.State.QUEUED, Run.State.RUNNING]
+        ).first(),
+        "failed_run": Run.objects.filter(incident=incident, kind=Run.Kind.ATTRIBUTE).first(),
+    }
+    if finding is not None:
+        hypotheses = finding.result["hypotheses"]
+        shown = [
+            one
+            for rank, one in enumerate(hypotheses)
+            if rank < _SHOWN_AT_LEAST or one["probability"] >= _SHOWN_PROBABILITY
+        ]
+        summaries = dict(changes_for_incident(incident).values_list("external_id", "summary"))
+        context |= {
+            "result": finding.result,
+            "unit": finding.result["signal"]["unit"],
+            "shown": [(rank, one, _starts(one, incident)) for rank, one in enumerate(shown, 1)],
+            "folded": list(enumerate(hypotheses[len(shown) :], len(shown) + 1)),
+            "charts": exposed_charts(finding),
+            "stale": finding_is_stale(incident, finding),
+            "summaries": summaries,
+            "is_latest": runs and finding.number == runs[0].number,
+        }
+    return render_stage(request, "attribution/page.html", incident, "attribution", context)
 
 
-urlpatterns = [path("incidents/<str:number>/attribution/", page, name="attribution")]
+@require_POST
+def attribution_run(request: HttpRequest, number: str) -> HttpResponse:
+    """Queue a run; the page follows it."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    try:
+        services.start_attribution(incident=incident, by=request.user)
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("attribution", incident.number)
+
+
+def _starts(hypothesis: dict, incident: object) -> str:
+    """When the hypothesis begins: the change's logged time, or the step's."""
+    return str(hypothesis.get("at") or "")
+
+
+urlpatterns = [
+    path("incidents/<str:number>/attribution/", attribution, name="attribution"),
+    path("incidents/<str:number>/attribution/run/", attribution_run, name="attribution-run"),
+]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -37,14 +36,15 @@ class Workspace:
 
     stages: list[Stage]
     rules: list[GateRule]
+    incident: Incident
     facilitator: str
     may: dict[str, bool]
     published: bool
 
     @property
-    def missing(self) -> list[GateRule]:
-        """Rules that still stand between this incident and publication."""
-        return [rule for rule in self.rules if not rule.met]
+    def missing(self) -> list[tuple[GateRule, str]]:
+        """Rules that still stand between this incident and publication, each with where it is mended."""
+        return [(rule, rule_url(self.incident, rule)) for rule in self.rules if not rule.met]
 
     @property
     def met(self) -> list[GateRule]:
@@ -101,6 +101,7 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
     return Workspace(
         stages=stages,
         rules=rules,
+        incident=incident,
         facilitator=facilitator or "",
         may={capability.name.lower(): may(person, capability, incident) for capability in Capability},
         published=published,
@@ -133,11 +134,6 @@ def rule_url(incident: Incident, rule: GateRule) -> str:
     if rule.stage == "overview":
         return reverse("incident-edit", args=[incident.number]) + f"#{rule.anchor}"
     return reverse(routes[rule.stage], args=[incident.number]) + f"#{rule.anchor}"
-
-
-def refuse(message: str) -> PermissionDenied:
-    """A refusal with one sentence, shown on the 403 page."""
-    return PermissionDenied(message)
 
 
 def _stage_state(
