@@ -89,6 +89,7 @@ class Trace(models.Model):
     session_id = models.CharField(max_length=400, blank=True)
     user_id = models.CharField(max_length=400, blank=True)
     latency_seconds = models.FloatField(null=True)
+    time_to_first_token_seconds = models.FloatField(null=True)
     cost_usd = models.FloatField(null=True)
     input_tokens = models.PositiveIntegerField(null=True)
     has_error = models.BooleanField(default=False)
@@ -124,6 +125,7 @@ class Score(models.Model):
 
     trace = models.ForeignKey(Trace, on_delete=models.CASCADE, related_name="scores")
     external_id = models.CharField(max_length=400)
+    observation_id = models.CharField(max_length=800, blank=True)  # empty: on the whole trace
     name = models.CharField(max_length=200)
     value = models.FloatField(null=True)
     text_value = models.CharField(max_length=500, blank=True)

@@ -7,7 +7,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecord:
-    """One score. `value` is None for text scores, `text_value` empty for numbers."""
+    """One score. `value` is None for text scores, `text_value` empty for numbers.
+
+    `observation_id` is empty when the score is on the whole trace.
+    """
 
     external_id: str
     name: str
@@ -15,11 +18,15 @@ class ScoreRecord:
     text_value: str = ""
     source: str = ""
     timestamp: datetime | None = None
+    observation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservationRecord:
-    """One observation of a trace. Times UTC, latency in seconds, cost in USD."""
+    """One observation of a trace. Times UTC, latency in seconds, cost in USD.
+
+    `truncated_metadata` names the metadata keys whose values the source cut off.
+    """
 
     external_id: str
     trace_id: str
@@ -47,6 +54,13 @@ class ObservationRecord:
     usage: Mapping[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
     time_to_first_token_seconds: float | None = None
+    truncated_metadata: tuple[str, ...] = ()
+    is_root: bool = False
+
+    @property
+    def latency_seconds(self) -> float | None:
+        """End minus start in seconds; None while it has no end."""
+        return None if self.end is None else (self.end - self.start).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +87,12 @@ class TraceRecord:
     output_preview: str = ""
     score_records: tuple[ScoreRecord, ...] = ()
     observations: tuple[ObservationRecord, ...] = ()
+    time_to_first_token_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """Bytes as a source sent them, and the traces they tell about (None: every trace stored with them)."""
+
+    body: bytes
+    trace_ids: frozenset[str] | None = None
