@@ -31,8 +31,8 @@ _TABLE_COLUMNS = frozenset(
     re.findall(
         r"\w+",
         """id traceId traceName traceTags type name startTime endTime timestamp traceTimestamp completionStartTime
-        createdAt updatedAt eventTs latency latencyMs timeToFirstToken timeToFirstTokenMs parentObservationId isRootObservation
-        level statusMessage version release environment userId sessionId input output metadata model providedModelName
+        createdAt updatedAt eventTs latency latencyMs timeToFirstToken timeToFirstTokenMs parentObservationId
+        isRootObservation level statusMessage version release environment userId sessionId input output metadata model providedModelName
         internalModelId modelId modelParameters promptId promptName promptVersion usage usageDetails costDetails
         providedUsageDetails providedCostDetails totalCost inputCost outputCost calculatedTotalCost calculatedInputCost
         calculatedOutputCost inputTokens outputTokens totalTokens inputUsage outputUsage totalUsage promptTokens
