@@ -30,15 +30,17 @@ _MAX_FIELD = 5_000_000  # characters in one CSV cell: an input may be long
 _TABLE_COLUMNS = frozenset(
     re.findall(
         r"\w+",
-        """id traceId traceName traceTags type name startTime endTime timestamp traceTimestamp completionStartTime
-        createdAt updatedAt eventTs latency latencyMs timeToFirstToken timeToFirstTokenMs parentObservationId
-        isRootObservation level statusMessage version release environment userId sessionId input output metadata model providedModelName
-        internalModelId modelId modelParameters promptId promptName promptVersion usage usageDetails costDetails
-        providedUsageDetails providedCostDetails totalCost inputCost outputCost calculatedTotalCost calculatedInputCost
-        calculatedOutputCost inputTokens outputTokens totalTokens inputUsage outputUsage totalUsage promptTokens
-        completionTokens tokensPerSecond unit inputPrice outputPrice totalPrice usagePricingTierName usagePricingTierId
-        tags bookmarked public projectId htmlPath externalId createdBy comments observations observationCount
-        errorCount warningCount defaultCount debugCount scores toolDefinitions toolCalls resource scope isDeleted""",
+        """id traceId traceName traceTags type name startTime endTime timestamp traceTimestamp
+        completionStartTime createdAt updatedAt eventTs latency latencyMs timeToFirstToken
+        timeToFirstTokenMs parentObservationId isRootObservation level statusMessage version release
+        environment userId sessionId input output metadata model providedModelName internalModelId modelId
+        modelParameters promptId promptName promptVersion usage usageDetails costDetails
+        providedUsageDetails providedCostDetails totalCost inputCost outputCost calculatedTotalCost
+        calculatedInputCost calculatedOutputCost inputTokens outputTokens totalTokens inputUsage outputUsage
+        totalUsage promptTokens completionTokens tokensPerSecond unit inputPrice outputPrice totalPrice
+        usagePricingTierName usagePricingTierId tags bookmarked public projectId htmlPath externalId
+        createdBy comments observations observationCount errorCount warningCount defaultCount debugCount
+        scores toolDefinitions toolCalls resource scope isDeleted""",
     )
 )
 _SNAKE = re.compile(r"_([a-z0-9])")
