@@ -9,6 +9,7 @@ from postmortem.web import (
     incidents,
     report,
     review,
+    runs,
     session,
     traces,
 )
@@ -17,6 +18,7 @@ urlpatterns = [
     *session.urlpatterns,
     *incidents.urlpatterns,
     *evidence.urlpatterns,
+    *runs.urlpatterns,
     *traces.urlpatterns,
     *changes.urlpatterns,
     *attribution.urlpatterns,

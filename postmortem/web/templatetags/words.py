@@ -9,7 +9,6 @@ from django.utils.safestring import SafeString
 
 from postmortem.lib.clock import describe_duration
 from postmortem.lib.layers import Layer
-from postmortem.lib.markdown import render_markdown
 
 register = template.Library()
 
@@ -31,18 +30,7 @@ def layer(value: str) -> SafeString | str:
         known = Layer(value)
     except ValueError:
         return value
-    return format_html(
-        '<span class="layer layer-{}" data-glyph="{}">{}</span>', known.value, known.glyph, known.label
-    )
-
-
-@register.filter
-def layer_label(value: str) -> str:
-    """A layer's name for people."""
-    try:
-        return Layer(value).label
-    except ValueError:
-        return str(value)
+    return format_html('<span class="layer layer-{}" data-glyph="{}">{}</span>', known.value, known.glyph, known.label)
 
 
 @register.simple_tag
@@ -55,7 +43,7 @@ def verdict(value: str) -> SafeString:
 
 
 @register.filter
-def moment(value: datetime | None) -> SafeString | str:
+def when(value: datetime | None) -> SafeString | str:
     """A moment in UTC, e.g. "9 Mar 2026 09:40"."""
     if value is None:
         return ""
@@ -65,7 +53,7 @@ def moment(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def moment_short(value: datetime | None) -> SafeString | str:
+def when_short(value: datetime | None) -> SafeString | str:
     """A moment in UTC without its year, e.g. "9 Mar 09:40"."""
     if value is None:
         return ""
@@ -85,16 +73,6 @@ def share(value: float | None) -> str:
         return "over 99.9%"
     percent = value * 100
     return f"{percent:.0f}%" if percent in (0, 100) or percent >= 10 else f"{percent:.1f}%"
-
-
-@register.filter
-def probability(value: float | None) -> str:
-    """A probability to two places; never a bare 0 or 1."""
-    if value is None:
-        return ""
-    if value < 0.01:
-        return "under 0.01"
-    return "over 0.99" if value > 0.99 else f"{value:.2f}"
 
 
 @register.filter
@@ -145,22 +123,7 @@ def short(value: str) -> str:
 
 
 @register.filter
-def get(mapping: Any, key: Any) -> Any:
-    """`mapping[key]`, empty if absent."""
-    try:
-        return mapping.get(key, "")
-    except AttributeError:
-        return ""
-
-
-@register.filter
-def as_markdown(text: str) -> SafeString:
-    """Sanitised HTML of a Markdown field."""
-    return SafeString(render_markdown(text or ""))  # noqa: S308 - render_markdown sanitises
-
-
-@register.filter
 def plural(count: int, word: str) -> str:
-    """"1 trace", "2,000 traces"; the plural may be given after a comma."""
+    """ "1 trace", "2,000 traces"; the plural may be given after a comma."""
     one, _, many = word.partition(",")
     return f"{count:,} {one if count == 1 else many or one + 's'}"
