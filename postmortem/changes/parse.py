@@ -259,7 +259,8 @@ def _stages(fields: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         ((facet, order),) = value.items()
         return _facet_name(facet), _values(facet, order, "stages")
     raise UserError(
-        'a staged rollout needs “stages”, a facet and the order of its values, like {"facet": "region", "order": ["us", "eu"]}.'
+        "a staged rollout needs “stages”, a facet and the order of its values, "
+        'like {"facet": "region", "order": ["us", "eu"]}.'
     )
 
 
