@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -21,7 +22,7 @@ from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
 from postmortem.traces import selectors
 from postmortem.traces import services as traces
-from postmortem.traces.models import Connection
+from postmortem.traces.models import Connection, EvidenceBlob
 from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.workspace import open_incident, render_stage
@@ -218,7 +219,10 @@ def _render(
         "conflict": conflict,
         "theirs": _differences(window_form, conflict),
         "runs": [run_context(request, incident, run) for run in runs],
-        "imports": selectors.evidence_imports(incident),
+        # Hashes and sizes only: the bytes themselves may be hundreds of megabytes.
+        "imports": selectors.evidence_imports(incident).prefetch_related(
+            Prefetch("blobs", EvidenceBlob.objects.only("sha256", "size_bytes").order_by("stored_at", "sha256"))
+        ),
         "coverage": coverage,
         "signals": signals,
         "signal_label": next((choice.label for choice in signals if choice.name == incident.signal), incident.signal),

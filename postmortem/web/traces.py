@@ -1,17 +1,233 @@
-"""Traces."""
+"""Traces: find them, read one with everything it holds, cite it."""
 
-from django.http import HttpRequest, HttpResponse
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
+from django.views.decorators.http import require_GET, require_POST
 
+from postmortem.incidents.models import Incident
+from postmortem.incidents.permissions import Capability
+from postmortem.lib.errors import UserError
+from postmortem.review import services as review
+from postmortem.review.models import Evidence
+from postmortem.traces import selectors
+from postmortem.traces.facets import FACETS, VERSION_FACETS
+from postmortem.traces.models import Score, Trace
+from postmortem.traces.records import ObservationRecord
+from postmortem.traces.signals import SIGNALS
+from postmortem.traces.tree import ObservationNode, flatten
+from postmortem.web.evidence_form import EvidenceForm
 from postmortem.web.workspace import open_incident, render_stage
 
+PAGE_SIZE = 50
+OBSERVATIONS_AT_ONCE = 200
+_SCORE_COLUMNS = 4
+_FACET_FILTERS = 10
+_PREVIEW = 400
+_DEEPEST = 8
+_ORDERS = {"": ("timestamp", "id"), "newest": ("-timestamp", "-id"), "slowest": ("-latency_seconds", "id")}
 
+
+@dataclass(frozen=True, slots=True)
+class ObservationRow:
+    """One line of the observation tree, with the bar that says when it ran (0 to 100 of the trace's span)."""
+
+    place: int
+    observation: ObservationRecord
+    depth: int
+    bar_start: float
+    bar_width: float
+    shown_input: str
+    shown_output: str
+    cut: bool
+
+
+@require_GET
 def page(request: HttpRequest, number: str) -> HttpResponse:
-    """Traces."""
-    return render_stage(request, "web/incident_base.html", open_incident(request, number), "traces")
+    """Traces in order of time, narrowed by text, facets and score."""
+    incident = open_incident(request, number)
+    text = request.GET.get("q", "").strip()[:200]
+    score = request.GET.get("score", "")[:200]
+    order = request.GET.get("order", "")
+    chosen = {key[2:]: value[:200] for key, value in request.GET.items() if key.startswith("f.") and key[2:] and value}
+    found = selectors.trace_list(incident, text=text, facets=dict(list(chosen.items())[:_FACET_FILTERS]), score=score)
+    shown = Paginator(found.order_by(*_ORDERS.get(order, _ORDERS[""])), PAGE_SIZE).get_page(request.GET.get("page"))
+    signals = selectors.signals(incident)
+    names = [choice.name for choice in signals if choice.name not in SIGNALS]
+    # The signal under review comes first, whatever is scored most often.
+    columns = sorted(names, key=lambda name: name != incident.signal)[:_SCORE_COLUMNS]
+    scores = _scores_of(list(shown), columns)
+    context = {
+        "traces": shown,
+        "rows": [(trace, [scores.get((trace.pk, name)) for name in columns]) for trace in shown],
+        "columns": columns,
+        "score_names": names,
+        "text": text,
+        "score": score,
+        "order": order if order in _ORDERS else "",
+        "chosen": chosen,
+        "filtered": bool(text or score or chosen),
+        "incident": incident,
+    }
+    if request.htmx and request.htmx.target == "trace-rows":
+        return render(request, "traces/_trace_rows.html", context)
+    coverage = [facet for facet in selectors.facet_coverage(incident) if len(facet.values) > 1]
+    context |= {"facets": coverage[:_FACET_FILTERS], "total": selectors.evidence_counts(incident).traces}
+    return render_stage(request, "traces/trace_list.html", incident, "evidence", context)
+
+
+@require_GET
+def detail(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """One trace: facts, versions, scores, the tree of observations, the bytes it was read from."""
+    incident = open_incident(request, number)
+    trace = _trace(incident, pk)
+    return _detail(request, incident, trace, EvidenceForm(initial={"direction": "for"}))
+
+
+@require_POST
+def cite(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """Cite the trace as evidence for or against a cause in a layer."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    trace = _trace(incident, pk)
+    form = EvidenceForm(request.POST)
+    if form.is_valid():
+        data = form.cleaned_data
+        try:
+            review.add_evidence(
+                incident=incident,
+                by=request.user,
+                layer=data["layer"],
+                direction=data["direction"],
+                text=data["text"],
+                trace=trace,
+            )
+        except UserError as error:
+            form.add_error("text", str(error))
+        else:
+            messages.success(request, f"The trace is evidence in the {data['layer']} layer now.")
+            return redirect("trace-detail", incident.number, trace.pk)
+    return _detail(request, incident, trace, form, status=400)
+
+
+@require_GET
+def observation(request: HttpRequest, number: str, pk: int, place: int) -> HttpResponse:
+    """One observation whole: input, output, metadata, parameters."""
+    incident = open_incident(request, number)
+    trace = _trace(incident, pk)
+    try:
+        nodes = list(flatten(selectors.trace_reading(trace).roots))
+    except UserError as error:
+        raise Http404(str(error)) from error
+    if not 0 <= place < len(nodes):
+        raise Http404("This trace has no such observation.")
+    found = nodes[place].observation
+    context = {
+        "trace": trace,
+        "observation": found,
+        "place": place,
+        "metadata": _pretty(dict(found.metadata)),
+        "parameters": _pretty(dict(found.model_parameters)),
+        "before": place - 1 if place else None,
+        "after": place + 1 if place + 1 < len(nodes) else None,
+        "count": len(nodes),
+    }
+    return render_stage(request, "traces/observation.html", incident, "evidence", context)
+
+
+def _detail(
+    request: HttpRequest, incident: Incident, trace: Trace, form: EvidenceForm, status: int = 200
+) -> HttpResponse:
+    refused = ""
+    reading = None
+    try:
+        reading = selectors.trace_reading(trace)
+    except UserError as error:
+        refused = str(error)
+    nodes = list(flatten(reading.roots)) if reading else []
+    first = request.GET.get("from", "0")
+    first = min(int(first), max(0, len(nodes) - 1)) if first.isdecimal() and len(first) < 9 else 0
+    after = first + OBSERVATIONS_AT_ONCE
+    context = {
+        "trace": trace,
+        "incident": incident,
+        "rows": _rows(nodes, first),
+        "first": first,
+        "next_from": after if after < len(nodes) else None,
+        "observation_count": len(nodes),
+    }
+    if request.htmx and request.htmx.target == "more-observations":
+        return render(request, "traces/_observations.html", context)
+    groups = [name for name in FACETS if name not in VERSION_FACETS]
+    own = [name for name in sorted(trace.facets) if name not in FACETS]
+    context |= {
+        "reading": reading,
+        "refused": refused,
+        "metadata": _pretty(reading.metadata) if reading and reading.metadata else "",
+        "versions": [(name, trace.facets.get(name, "")) for name in VERSION_FACETS],
+        "groups": [(name, trace.facets.get(name, "")) for name in [*groups, *own]],
+        "form": form,
+        "cited": Evidence.objects.filter(incident=incident, trace=trace).select_related("added_by"),
+    }
+    return render_stage(request, "traces/trace.html", incident, "evidence", context, status=status)
+
+
+def _rows(nodes: list[ObservationNode], first: int) -> list[ObservationRow]:
+    if not nodes:
+        return []
+    begin = min(node.observation.start for node in nodes)
+    end = max(node.observation.end or node.observation.start for node in nodes)
+    span = max((end - begin).total_seconds(), 1e-6)
+
+    def place_of(moment: datetime) -> float:
+        return 100 * (moment - begin).total_seconds() / span
+
+    rows = []
+    for place, node in enumerate(nodes[first : first + OBSERVATIONS_AT_ONCE], start=first):
+        found = node.observation
+        start = place_of(found.start)
+        rows.append(
+            ObservationRow(
+                place=place,
+                observation=found,
+                depth=min(node.depth, _DEEPEST),
+                bar_start=round(min(start, 99.2), 2),
+                bar_width=round(max(place_of(found.end or found.start) - start, 0.8), 2),
+                shown_input=found.input[:_PREVIEW],
+                shown_output=found.output[:_PREVIEW],
+                cut=len(found.input) > _PREVIEW or len(found.output) > _PREVIEW,
+            )
+        )
+    return rows
+
+
+def _scores_of(traces: list[Trace], names: list[str]) -> dict[tuple[int, str], Any]:
+    """{(trace, score name): number or text} for the rows of one page; a score on the whole trace wins."""
+    found: dict[tuple[int, str], Any] = {}
+    rows = Score.objects.filter(trace__in=traces, name__in=names).order_by("-observation_id", "timestamp")
+    for trace_id, name, value, text in rows.values_list("trace_id", "name", "value", "text_value"):
+        found[(trace_id, name)] = value if value is not None else text
+    return found
+
+
+def _trace(incident: Incident, pk: int) -> Trace:
+    traces = incident.traces.select_related("evidence_import__imported_by", "evidence_import__connection")
+    return get_object_or_404(traces, pk=pk)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str) if value else ""
 
 
 urlpatterns = [
     path("incidents/<str:number>/traces/", page, name="trace-list"),
-    path("incidents/<str:number>/traces/<int:pk>/", page, name="trace-detail"),
+    path("incidents/<str:number>/traces/<int:pk>/", detail, name="trace-detail"),
+    path("incidents/<str:number>/traces/<int:pk>/cite/", cite, name="trace-cite"),
+    path("incidents/<str:number>/traces/<int:pk>/observations/<int:place>/", observation, name="trace-observation"),
 ]

@@ -127,3 +127,23 @@ def plural(count: int, word: str) -> str:
     """ "1 trace", "2,000 traces"; the plural may be given after a comma."""
     one, _, many = word.partition(",")
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+@register.filter
+def score(value: Any) -> str:
+    """A score with at most three places; text scores as they are."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.3f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+@register.filter
+def column(place: int, names: list[str]) -> str:
+    """The name of the column at `place`."""
+    return names[place]
+
+
+@register.filter
+def left(total: int, first: int, at_once: int = 200) -> int:
+    """How many the next page shows."""
+    return min(at_once, total - first)
