@@ -1,8 +1,10 @@
 """Change logs in the open format, as JSONL or CSV. A file with one bad line is refused whole."""
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,20 +40,22 @@ class ParsedChange:
 
 
 def parse_changes(data: bytes, filename: str) -> list[ParsedChange]:
-    """Read a change log. `.csv` is CSV with a header line, anything else JSONL.
+    """Read a change log. `.csv` is CSV with a header line, anything else JSONL; either may be gzipped (`.gz`).
 
     A repeated line counts once. Raises UserError with one sentence that names the line of the first fault.
     """
+    name = filename.lower()
+    if name.endswith(".gz"):
+        name, data = name.removesuffix(".gz"), _unzip(data)
     if len(data) > MAX_FILE_BYTES:
-        raise UserError(
-            f"The change log is larger than {MAX_FILE_BYTES // 1024 // 1024} MB; split it into several files."
-        )
+        megabytes = MAX_FILE_BYTES // 1024 // 1024
+        raise UserError(f"The change log is larger than {megabytes} MB; split it into several files.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"Line {line}: this is not UTF-8 text; save the change log as UTF-8.") from error
-    rows = _csv_rows(text) if filename.lower().endswith(".csv") else _json_rows(text)
+    rows = _csv_rows(text) if name.endswith(".csv") else _json_rows(text)
     parsed: list[ParsedChange] = []
     seen: dict[str, ParsedChange] = {}
     for line, fields, raw in rows:
@@ -116,6 +120,15 @@ def describe(
     target = " ".join([*(value for values in scope.values() for value in values[:3]), facet or "version"])
     moved = f"{from_version} → {to_version}" if from_version else f"→ {to_version}"
     return f"{target} {moved}"[:300]
+
+
+def _unzip(data: bytes) -> bytes:
+    """At most one byte more than the largest file, so that a small archive cannot fill the memory."""
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError("The change log is named .gz but is not gzipped; upload it as it was exported.") from error
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:

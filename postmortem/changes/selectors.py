@@ -1,0 +1,109 @@
+"""Reads of the changes room: the ledger of an incident and its reconciliation with the traces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import numpy as np
+from django.db.models import QuerySet
+
+from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_matrix
+from postmortem.changes.models import Change
+from postmortem.changes.reconcile import Reconciliation, reconcile
+from postmortem.changes.records import ChangeRecord
+from postmortem.changes.stored import record_of
+from postmortem.incidents.models import Incident
+from postmortem.traces.records import TraceRecord
+from postmortem.traces.selectors import trace_records
+
+# A cause may be older than the baseline, and the log that mends it comes after the incident.
+BEFORE_BASELINE = timedelta(days=14)
+AFTER_INCIDENT = timedelta(days=2)
+
+State = Literal["observed", "inferred", "never observed", "no traces yet"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One change joined with the incident's traces.
+
+    `exposed_count` is the expected number of traces on it (canaries count their share), `exposed_share`
+    that number as a fraction of all traces; `basis` is how most of them are known.
+    """
+
+    change: Change
+    exposed_count: int
+    exposed_share: float
+    basis: Basis
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Everything the join says about an incident: the ledger in order of time, and both reconciliation lists."""
+
+    ledger: list[LedgerRow]
+    reconciliation: Reconciliation
+
+
+def changes_for_incident(incident: Incident) -> QuerySet[Change]:
+    """The feature's changes that can matter, in order of time: all of them while there is no window.
+
+    Else those from BEFORE_BASELINE before the baseline to AFTER_INCIDENT after the incident window.
+    """
+    changes = Change.objects.filter(feature_id=incident.feature_id).select_related("added_by")
+    if start := incident.baseline_start or incident.incident_start:
+        changes = changes.filter(until__gte=start - BEFORE_BASELINE)
+    if incident.incident_end:
+        changes = changes.filter(at__lte=incident.incident_end + AFTER_INCIDENT)
+    return changes.order_by("at", "id")
+
+
+def change_records(incident: Incident) -> list[ChangeRecord]:
+    """`changes_for_incident` as records."""
+    return [record_of(change) for change in changes_for_incident(incident)]
+
+
+def read_join(incident: Incident) -> Join:
+    """Join the incident's changes with its traces. Three queries, whatever their number."""
+    changes = list(changes_for_incident(incident))
+    records = [record_of(change) for change in changes]
+    traces = trace_records(incident)
+    reconciliation = reconcile(records, traces)
+    return Join(_ledger(changes, records, traces, reconciliation), reconciliation)
+
+
+def ledger(incident: Incident) -> list[LedgerRow]:
+    """The change ledger with exposure; see `read_join` when the reconciliation is needed as well."""
+    return read_join(incident).ledger
+
+
+def reconciliation(incident: Incident) -> Reconciliation:
+    """What was logged but never observed, and observed but never logged."""
+    return reconcile(change_records(incident), trace_records(incident))
+
+
+def _ledger(
+    changes: Sequence[Change],
+    records: Sequence[ChangeRecord],
+    traces: Sequence[TraceRecord],
+    found: Reconciliation,
+) -> list[LedgerRow]:
+    matrix = exposure_matrix(records, traces)
+    never = {missing.change_id for missing in found.never_observed}
+    rows = []
+    for column, change in enumerate(changes):
+        shares, codes = matrix.shares[:, column], matrix.basis[:, column]
+        # How most of the exposed traces are known; of those in scope when none is exposed.
+        telling = codes[shares > 0] if shares.any() else codes[codes != OUTSIDE]
+        basis = BASES[int(np.bincount(telling, minlength=len(BASES)).argmax())] if telling.size else "outside"
+        expected = float(shares.sum())
+        state: State = "observed" if basis == "observed" else "inferred"
+        if not traces:
+            state = "no traces yet"
+        elif change.external_id in never:
+            state = "never observed"
+        share = expected / len(traces) if traces else 0.0
+        rows.append(LedgerRow(change, round(expected), share, basis, state))
+    return rows

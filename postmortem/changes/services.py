@@ -1,0 +1,160 @@
+"""Writes of the changes room: entries come into the four logs here and nowhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from postmortem.accounts import audit
+from postmortem.accounts.models import Person
+from postmortem.changes.models import Change
+from postmortem.changes.parse import content_of, parse_changes, read_change, to_open_format
+from postmortem.changes.records import ChangeRecord
+from postmortem.changes.stored import fields_of, record_of
+from postmortem.incidents.models import Feature, Incident
+from postmortem.incidents.permissions import Capability, require
+from postmortem.incidents.services import refuse_published
+from postmortem.lib.errors import UserError
+from postmortem.lib.hashing import sha256_hex
+from postmortem.traces.services import store_blob
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """What an import did. `conflicting` holds the ids that were stored before with other content, which stays."""
+
+    added: int = 0
+    unchanged: int = 0
+    conflicting: list[str] = field(default_factory=list)
+
+
+def import_changes(
+    *,
+    feature: Feature,
+    by: Person,
+    filename: str,
+    data: bytes,
+    incident: Incident | None = None,
+    source: str = Change.Source.FILE,
+) -> ImportOutcome:
+    """Add the changes of a JSONL or CSV file to the logs of `feature`; its bytes are kept as evidence.
+
+    Importing twice adds nothing. Raises UserError naming the line of the first fault; then nothing is stored.
+    """
+    _ask(by, feature, incident)
+    parsed = parse_changes(data, filename)
+    media_type = _media_type(filename)
+    return store_records(
+        feature=feature, by=by, incident=incident, records=[change.record for change in parsed],
+        source=source, origin=filename, raw=[(data, media_type)] * len(parsed),
+    )  # fmt: skip
+
+
+def store_records(
+    *,
+    feature: Feature,
+    by: Person,
+    records: Sequence[ChangeRecord],
+    source: str,
+    origin: str,
+    raw: Sequence[tuple[bytes, str]] | None = None,
+    incident: Incident | None = None,
+) -> ImportOutcome:
+    """Add records that are not there yet, all or nothing; `raw` holds the bytes and media type of each.
+
+    The first entry under an id stays: the same content again is `unchanged`, other content is `conflicting`.
+    Raises UserError for a record that the open format would refuse.
+    """
+    _ask(by, feature, incident)
+    checked = [read_change(to_open_format(record)) for record in records]
+    contents = {record.id: sha256_hex(content_of(record)) for record in checked}
+    with transaction.atomic():
+        before = _stored_contents(feature, list(contents))
+        new = [index for index, record in enumerate(checked) if record.id not in before]
+        blobs = {item: store_blob(*item) for item in dict.fromkeys(raw[index] for index in new)} if raw else {}
+        rows = [
+            Change(
+                feature=feature, source=source, origin=origin[:400], added_by=by,
+                raw=blobs[raw[index]] if raw else None, content_sha256=contents[checked[index].id],
+                **fields_of(checked[index]),
+            )
+            for index in new
+        ]  # fmt: skip
+        Change.objects.bulk_create(rows, batch_size=_CHUNK, ignore_conflicts=True)
+        # Read again: somebody may have stored one of these ids in the meantime.
+        after = _stored_contents(feature, list(contents))
+        conflicting = [id_ for id_, content in contents.items() if after[id_] != content]
+        added = len({checked[index].id for index in new} - set(conflicting))
+        outcome = ImportOutcome(added, len(contents) - added - len(conflicting), conflicting)
+        if added:
+            audit.record(
+                person=by,
+                action="changes.import",
+                subject=f"{feature.name}: {origin}",
+                incident_number=incident.number if incident else "",
+                after={"added": added, "unchanged": outcome.unchanged, "conflicting": len(conflicting)},
+            )
+    return outcome
+
+
+def add_change(*, feature: Feature, by: Person, record: ChangeRecord, incident: Incident | None = None) -> Change:
+    """Add one change typed by hand. The very same entry again gives the stored one.
+
+    Raises UserError when a field is wrong or the id is taken by another change.
+    """
+    outcome = store_records(
+        feature=feature, by=by, incident=incident, records=[record], source=Change.Source.HAND, origin="typed by hand"
+    )
+    if outcome.conflicting:
+        raise UserError(f"The id “{record.id}” belongs to another change of {feature.name}; choose another id.")
+    return Change.objects.get(feature=feature, external_id=record.id.strip())
+
+
+def delete_change(*, change: Change, by: Person, incident: Incident | None = None) -> None:
+    """Take back a change that was typed by hand. Raises UserError once evidence or factors refer to it."""
+    _ask(by, change.feature, incident)
+    if change.source != Change.Source.HAND:
+        raise UserError("Only changes typed by hand can be deleted; an imported log stays as it was written.")
+    in_use = "This change is used as evidence or as a factor; remove it there first."
+    with transaction.atomic():
+        for relation in change._meta.related_objects:
+            if relation.related_model._base_manager.filter(**{relation.field.name: change}).exists():
+                raise UserError(in_use)
+        audit.record(
+            person=by,
+            action="changes.delete",
+            subject=str(change),
+            incident_number=incident.number if incident else "",
+            before=to_open_format(record_of(change)),
+        )
+        try:
+            change.delete()
+        except ProtectedError as error:
+            raise UserError(in_use) from error
+
+
+def _ask(by: Person, feature: Feature, incident: Incident | None) -> None:
+    require(by, Capability.IMPORT, incident)
+    if incident is not None:
+        if incident.feature_id != feature.pk:
+            raise UserError(f"{incident.number} is about another feature than {feature.name}; choose its own log.")
+        refuse_published(incident)
+
+
+def _stored_contents(feature: Feature, ids: Sequence[str]) -> dict[str, str]:
+    """Content hash of each of these ids that the feature's logs hold."""
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), _CHUNK):
+        chunk = feature.changes.filter(external_id__in=ids[start : start + _CHUNK])
+        found |= dict(chunk.values_list("external_id", "content_sha256"))
+    return found
+
+
+def _media_type(filename: str) -> str:
+    name = filename.lower()
+    if name.endswith(".gz"):
+        return "application/gzip"
+    return "text/csv" if name.endswith(".csv") else "application/x-ndjson"
