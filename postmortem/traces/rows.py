@@ -111,7 +111,10 @@ class TraceRows:
             if identifier:
                 self.scores.setdefault(identifier, []).append(row)
         else:
-            self.observations.setdefault(identifier, {})[short_text(row.value.get("id"), MAX_ID)] = row
+            known = self.observations.setdefault(identifier, {})
+            name = short_text(row.value.get("id"), MAX_ID)
+            if name not in known or len(row.value) >= len(known[name].value):  # the reading that says more
+                known[name] = row
 
     def trace_ids(self) -> list[str]:
         """Ids of the traces that have more than scores, in the order in which they came."""

@@ -1,0 +1,490 @@
+"""Langfuse, read through its SDK's API client; old servers by plain HTTP. The only module that imports langfuse.
+
+A server speaks v4 (observations v2, scores v3) or v3 (traces, observations, scores v2); `dual` servers speak
+both and are read as v4. Which one is found once and given back by `check`, so that it can be remembered.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Self
+from urllib.parse import quote
+
+from langfuse.api import LangfuseAPI
+from langfuse.api.core.api_error import ApiError
+from pydantic import ValidationError
+
+from postmortem.lib.clock import format_moment, utc_now
+from postmortem.lib.errors import UserError
+from postmortem.traces.records import TraceRecord
+from postmortem.traces.rows import Row, TraceRows
+from postmortem.traces.source_http import (
+    AccessRefused,
+    HttpFailure,
+    HttpReader,
+    RateLimited,
+    SourceError,
+    TooSlow,
+    UnknownTrace,
+    WrongApi,
+)
+from postmortem.traces.source_window import Reading, WindowPage, iter_window
+from postmortem.traces.values import MAX_NAME, load_json, mapping, moment, short_text
+
+__all__ = [
+    "AccessRefused",
+    "FetchedTrace",
+    "LangfuseSource",
+    "PromptVersion",
+    "RateLimited",
+    "SourceError",
+    "SourceInfo",
+    "TooSlow",
+    "UnknownTrace",
+    "WindowPage",
+    "WrongApi",
+]
+
+_ALL_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,metrics,trace_context"
+_WINDOW_FIELDS = "core,basic,time,metadata,model,usage,prompt,metrics,trace_context"
+_SCORE_FIELDS = "details,subject,annotation"
+_MAX_PAGES = 400  # of one trace: 40,000 observations
+_MAX_PROMPT_READS = 400
+_IDS_PER_READ = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a server says of itself and of the keys: `api` is "v4" or "v3"."""
+
+    api: str
+    version: str
+    project_id: str
+    project_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedTrace:
+    """A whole trace and the exact bytes that told it."""
+
+    record: TraceRecord
+    pages: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptVersion:
+    """One version of a prompt, with the bytes that told it."""
+
+    name: str
+    version: int
+    created_at: datetime
+    labels: tuple[str, ...]
+    commit_message: str
+    created_by: str
+    raw: bytes
+
+
+class LangfuseSource:
+    """One Langfuse project. Use in `with`, or call close(). Not shared between threads.
+
+    `project_id`, where it is given, must be the project of the keys. Every method raises SourceError with one
+    clear sentence; RateLimited says when to come back.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        public_key: str,
+        secret_key: str,
+        api: str = "unknown",
+        project_id: str = "",
+        timeout_seconds: float = 60.0,
+        max_wait_seconds: float = 120.0,
+        sleep: Callable[[float], None] = time.sleep,
+        backoff_seconds: float = 1.0,
+        on_info: Callable[[SourceInfo], None] | None = None,
+    ) -> None:
+        self.project_id = project_id
+        self._api, self._timeout, self._on_info = api, timeout_seconds, on_info
+        self._info: SourceInfo | None = None
+        self._http = HttpReader(
+            base_url,
+            auth=(public_key, secret_key),
+            timeout_seconds=timeout_seconds,
+            max_wait_seconds=max_wait_seconds,
+            sleep=sleep,
+            backoff_seconds=backoff_seconds,
+        )
+        self._base = self._http.base_url
+        self._sdk = LangfuseAPI(
+            base_url=self._base, username=public_key, password=secret_key, httpx_client=self._http.client
+        )
+        self._options: Any = {"max_retries": 0, "timeout_in_seconds": timeout_seconds}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def check(self) -> SourceInfo:
+        """Ask for version, project of the keys and API flavour. AccessRefused when the keys are another project's."""
+        health = self._ask(self._sdk.health.health)
+        projects = self._rows(self._ask(self._sdk.projects.get))
+        project = projects[0] if projects else {}
+        found = short_text(project.get("id"))
+        name = short_text(project.get("name"))
+        if not found:
+            raise AccessRefused(
+                f"{self._base} names no project for these keys; use the keys of a project, not of an organisation."
+            )
+        if self.project_id and self.project_id != found:
+            raise AccessRefused(
+                f"The keys stored for {self._base} belong to project “{name}” ({found}), not to {self.project_id}; "
+                "ask an administrator to enter the keys of that project."
+            )
+        if self._api not in {"v3", "v4"}:
+            self._api = self._flavour()
+        version = short_text(mapping(self._json(health)).get("version"), 40)
+        self._info = SourceInfo(self._api, version, found, name)
+        if self._on_info:
+            self._on_info(self._info)
+        return self._info
+
+    def fetch_trace(self, trace_id: str | None, timestamp: datetime | None = None) -> FetchedTrace:
+        """Read one trace whole: every observation with input, output and full metadata, and its scores.
+
+        `timestamp` (UTC), where a link has it, narrows the read when the server is slow. UnknownTrace if there is none.
+        """
+        if not trace_id:
+            raise UserError("This link leads to a session or a prompt; open one of its traces and copy that link.")
+        fetched: FetchedTrace = self._either(
+            partial(self._trace_v4, trace_id, timestamp), partial(self._trace_v3, trace_id)
+        )
+        return fetched
+
+    def iter_window(  # noqa: PLR0917
+        self,
+        name: str,
+        environment: str,
+        start: datetime,
+        end: datetime,
+        cap: int,
+        cursor: Mapping[str, Any] | None = None,
+    ) -> Iterator[WindowPage]:
+        """Traces named `name` in `environment` (empty: any) that began in [start, end), at most `cap`, in steps.
+
+        A record holds facets, latency, cost and scores; inputs and outputs are left at the source.
+        """
+        scope = (name, environment)
+
+        def begin(read_rows: Any, read_more: Any, limit: int) -> Iterator[WindowPage]:
+            return _begun(iter_window(read_rows, read_more, start=start, end=end, cap=cap, cursor=cursor, limit=limit))
+
+        yield from self._either(
+            partial(begin, partial(self._window_rows_v4, scope), self._more_v4, 1000),
+            partial(begin, partial(self._window_rows_v3, scope), partial(self._more_v3, environment), 100),
+        )
+
+    def list_prompt_versions(self) -> list[PromptVersion]:
+        """Every version of every prompt, at most 400, newest first within a prompt."""
+        self._ready()
+        versions: list[PromptVersion] = []
+        page, more = 1, True
+        while more and page <= 20:
+            body = self._ask(partial(self._sdk.prompts.list, page=page, limit=50))
+            meta = mapping(mapping(self._json(body)).get("meta"))
+            for prompt in self._rows(body):
+                name = short_text(prompt.get("name"))
+                numbers = [number for number in prompt.get("versions") or [] if isinstance(number, int)]
+                for number in sorted(numbers, reverse=True):
+                    if len(versions) >= _MAX_PROMPT_READS:
+                        return versions
+                    versions.append(self._prompt(name, number, moment(prompt.get("lastUpdatedAt"))))
+            total = meta.get("totalPages")
+            more, page = isinstance(total, int) and page < total, page + 1
+        return versions
+
+    def _prompt(self, name: str, number: int, updated_at: datetime | None) -> PromptVersion:
+        ask = partial(self._sdk.prompts.get, quote(name, safe=""), version=number, resolve=False)
+        body = self._ask(ask)
+        said = mapping(self._json(body))
+        labels = said.get("labels")
+        return PromptVersion(
+            name=name,
+            version=number,
+            created_at=moment(said.get("createdAt")) or moment(said.get("updatedAt")) or updated_at or utc_now(),
+            labels=tuple(short_text(label) for label in labels if label) if isinstance(labels, list) else (),
+            commit_message=short_text(said.get("commitMessage"), 500),
+            created_by=short_text(said.get("createdBy"), MAX_NAME),
+            raw=body,
+        )
+
+    # One trace
+
+    def _trace_v4(self, trace_id: str, timestamp: datetime | None) -> FetchedTrace:
+        near: dict[str, Any] = {}
+        if timestamp:
+            near = {"from_start_time": timestamp - timedelta(hours=1), "to_start_time": timestamp + timedelta(days=2)}
+        collected, pages = TraceRows(), list[bytes]()
+        for limit, within in ((100, {}), (20, {}), (20, near)):
+            try:
+                collected, pages = self._observations_of(trace_id, limit, within)
+                break
+            except TooSlow:
+                if within is near:
+                    raise
+        if not collected.trace_ids():
+            raise UnknownTrace(
+                f"{self._base} has no trace {trace_id[:80]} in this project; check the link, "
+                "and if the trace is new, wait a minute and try again."
+            )
+        cut = sorted(
+            {
+                key
+                for observation in collected.record(trace_id).observations
+                for key in observation.truncated_metadata
+                if "," not in key
+            }
+        )
+        if cut:  # ask again for what the server cut off at 200 characters
+            collected, pages = self._observations_of(trace_id, 100, {"expand_metadata": ",".join(cut[:50])})
+        for rows, body in self._scores_v4([trace_id]):
+            for row in rows:
+                collected.add(row)
+            pages.append(body)
+        return FetchedTrace(collected.record(trace_id), pages)
+
+    def _observations_of(self, trace_id: str, limit: int, more: Mapping[str, Any]) -> tuple[TraceRows, list[bytes]]:
+        collected, pages = TraceRows(), []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            body = self._ask(
+                partial(
+                    self._sdk.observations.get_many,
+                    fields=_ALL_FIELDS,
+                    trace_id=trace_id,
+                    limit=limit,
+                    cursor=cursor,
+                    **more,
+                )
+            )
+            pages.append(body)
+            for row in self._rows(body):
+                if short_text(row.get("traceId"), 800) in {trace_id, ""}:
+                    collected.add(Row(0, "observation", {"traceId": trace_id, **row}))
+            cursor = self._cursor(body)
+            if cursor is None:
+                break
+        return collected, pages
+
+    def _trace_v3(self, trace_id: str) -> FetchedTrace:
+        path = f"api/public/traces/{quote(trace_id, safe='')}"
+        try:
+            body = self._ask_old(path)
+        except UnknownTrace as error:
+            raise UnknownTrace(
+                f"{self._base} has no trace {trace_id[:80]} in this project; check the link, "
+                "and if the trace is new, wait a minute and try again."
+            ) from error
+        collected = TraceRows()
+        collected.add(Row(0, "trace", mapping(self._json(body))))
+        return FetchedTrace(collected.record(trace_id), [body])
+
+    # A window
+
+    def _window_rows_v4(
+        self, scope: tuple[str, str], start: datetime, end: datetime, page: str | None, limit: int
+    ) -> Reading:
+        name, environment = scope
+        # `filter` overrides every other parameter, so all of the conditions go into it.
+        conditions = [
+            {"type": "datetime", "column": "startTime", "operator": ">=", "value": format_moment(start)},
+            {"type": "datetime", "column": "startTime", "operator": "<", "value": format_moment(end)},
+        ]
+        if name:
+            conditions.append({"type": "string", "column": "traceName", "operator": "=", "value": name})
+        if environment:
+            conditions.append({"type": "string", "column": "environment", "operator": "=", "value": environment})
+        body = self._ask(
+            partial(
+                self._sdk.observations.get_many,
+                fields=_WINDOW_FIELDS,
+                limit=limit,
+                cursor=page,
+                from_start_time=start,
+                to_start_time=end,
+                filter=json.dumps(conditions),
+            ),
+            patient=False,
+        )
+        rows = [Row(0, "observation", row) for row in self._rows(body)]
+        return Reading(rows, body, self._cursor(body))
+
+    def _more_v4(self, trace_ids: list[str], _: TraceRows) -> list[tuple[list[Row], bytes]]:
+        # An id with a comma cannot be asked for in a list; such traces come without scores.
+        return self._scores_v4([identifier for identifier in trace_ids if "," not in identifier])
+
+    def _scores_v4(self, trace_ids: list[str]) -> list[tuple[list[Row], bytes]]:
+        found = []
+        for some in _groups(trace_ids):
+            cursor: str | None = None
+            for _ in range(_MAX_PAGES):
+                body = self._ask(
+                    partial(
+                        self._sdk.scores.get_many,
+                        trace_id=",".join(some),
+                        fields=_SCORE_FIELDS,
+                        limit=100,
+                        cursor=cursor,
+                    )
+                )
+                rows = [Row(0, "score", row) for row in self._rows(body)]
+                if rows:
+                    found.append((rows, body))
+                cursor = self._cursor(body)
+                if cursor is None:
+                    break
+        return found
+
+    def _window_rows_v3(
+        self, scope: tuple[str, str], start: datetime, end: datetime, page: int | None, limit: int
+    ) -> Reading:
+        name, environment = scope
+        number = page or 1
+        params = {
+            "name": name,
+            "environment": environment,
+            "fromTimestamp": format_moment(start),
+            "toTimestamp": format_moment(end),
+            "fields": "core,io,scores,metrics",
+            "orderBy": "timestamp.desc",
+            "limit": min(limit, 100),
+            "page": number,
+        }
+        body = self._ask_old("api/public/traces", params, patient=False)
+        rows = [Row(0, "trace", row) for row in self._rows(body)]
+        return Reading(rows, body, number + 1 if self._has_more(body, number) else None)
+
+    def _more_v3(self, environment: str, trace_ids: list[str], collected: TraceRows) -> list[tuple[list[Row], bytes]]:
+        found = []
+        wanted = set(trace_ids)
+        traces = [collected.traces[identifier].value for identifier in trace_ids]
+        score_ids = [
+            item for trace in traces for item in trace.get("scores") or [] if isinstance(item, str) and "," not in item
+        ]
+        for some in _groups(score_ids):
+            params = {"scoreIds": ",".join(some), "limit": 100}
+            body = self._ask_old("api/public/v2/scores", params)
+            found.append(([Row(0, "score", row) for row in self._rows(body)], body))
+        times = [at for trace in traces if (at := moment(trace.get("timestamp")))]
+        span = {
+            "type": "GENERATION",
+            "environment": environment,
+            "fromStartTime": format_moment(min(times)),
+            "toStartTime": format_moment(max(times) + timedelta(minutes=10)),
+            "limit": 100,
+        }
+        for number in range(1, _MAX_PAGES):  # prompt and model are on the generations
+            body = self._ask_old("api/public/observations", {**span, "page": number})
+            rows = [Row(0, "observation", row) for row in self._rows(body) if row.get("traceId") in wanted]
+            if rows:
+                found.append((rows, body))
+            if not self._has_more(body, number):
+                break
+        return found
+
+    # Asking
+
+    def _ready(self) -> SourceInfo:
+        return self._info or self.check()
+
+    def _flavour(self) -> str:
+        """Which API the server speaks: the new one where it has it."""
+        try:
+            self._ask(partial(self._sdk.observations.get_many, fields="core", limit=1), patient=False)
+        except (WrongApi, UnknownTrace):  # an old server has no such path at all
+            return "v3"
+        except TooSlow:
+            return "v4"
+        return "v4"
+
+    def _either(self, new: Callable[[], Any], old: Callable[[], Any]) -> Any:
+        """Ask in the remembered flavour; a server that was upgraded since is asked once more in the other."""
+        self._ready()
+        try:
+            return new() if self._api == "v4" else old()
+        except WrongApi:
+            self._api = "unknown"
+            self.check()
+            return new() if self._api == "v4" else old()
+
+    def _ask(self, call: Callable[..., Any], *, patient: bool = True) -> bytes:
+        """The exact bytes that the SDK's call brought."""
+
+        def ask() -> None:
+            try:
+                call(request_options=self._options)
+            except ApiError as error:
+                raise HttpFailure(error.status_code or 0, error.body, error.headers or {}) from error
+            except ValidationError:
+                return  # a newer server's answer: the rows are read leniently from its bytes
+
+        return self._http.read(ask, patient=patient)[1]
+
+    def _ask_old(self, path: str, params: Mapping[str, Any] | None = None, *, patient: bool = True) -> bytes:
+        return self._http.read(lambda: self._http.get(path, params or {}), patient=patient)[1]
+
+    def _json(self, body: bytes) -> Any:
+        try:
+            return load_json(body, f"The answer of {self._base}")
+        except UserError as error:
+            raise SourceError(str(error)) from error
+
+    def _rows(self, body: bytes) -> list[dict[str, Any]]:
+        answer = self._json(body)
+        rows = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(rows, list):
+            raise SourceError(
+                f"{self._base} answered with something other than a list; check that it is a Langfuse server."
+            )
+        return [row for row in rows if isinstance(row, dict)]
+
+    def _cursor(self, body: bytes) -> str | None:
+        cursor = mapping(mapping(self._json(body)).get("meta")).get("cursor")
+        return cursor if isinstance(cursor, str) and cursor else None
+
+    def _has_more(self, body: bytes, page: int) -> bool:
+        total = mapping(mapping(self._json(body)).get("meta")).get("totalPages")
+        return isinstance(total, int) and page < total
+
+
+def _begun(pages: Iterator[WindowPage]) -> Iterator[WindowPage]:
+    """`pages` with the first one read already, so that a server of the other flavour shows at once."""
+    first = next(pages)
+
+    def rest() -> Iterator[WindowPage]:
+        yield first
+        yield from pages
+
+    return rest()
+
+
+def _groups(identifiers: list[str]) -> Iterator[list[str]]:
+    """Ids in lists that fit into an address."""
+    group: list[str] = []
+    for identifier in identifiers:
+        if group and (len(group) == _IDS_PER_READ or sum(map(len, group)) + len(identifier) > 3000):
+            yield group
+            group = []
+        group.append(identifier)
+    if group:
+        yield group

@@ -1,0 +1,242 @@
+"""Reads of the traces room."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from postmortem.incidents.models import Incident
+from postmortem.lib.errors import UserError
+from postmortem.traces.facets import FACETS
+from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
+from postmortem.traces.records import TraceRecord
+from postmortem.traces.rows import TraceRows, rows_of
+from postmortem.traces.services import read_blob
+from postmortem.traces.signals import SIGNALS, signal_label
+from postmortem.traces.tree import ObservationNode, build_tree
+from postmortem.traces.values import long_text, mapping
+
+_TOP_VALUES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TraceReading:
+    """One trace to be read: its tree of observations, scores, and the bytes that it was read from.
+
+    `input`, `output` and `metadata` are the trace's own where its source has trace objects (v1, open format).
+    """
+
+    trace: Trace
+    roots: list[ObservationNode]
+    scores: list[Score]
+    blobs: list[EvidenceBlob]
+    missing_facets: list[str]
+    input: str = ""
+    output: str = ""
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCoverage:
+    """How many of the incident's traces carry a facet (`share` 0 to 1), and its most frequent (value, count)."""
+
+    name: str
+    count: int
+    share: float
+    values: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChoice:
+    """A signal that can be chosen, and how many traces carry it."""
+
+    name: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceCounts:
+    """What is in evidence; `first_at` and `last_at` are the span of the traces, UTC."""
+
+    traces: int
+    scores: int
+    imports: int
+    anchors: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+def trace_records(
+    incident: Incident, *, start: datetime | None = None, end: datetime | None = None
+) -> list[TraceRecord]:
+    """The incident's traces in order of time as pure records, from `start` up to but not at `end` (UTC).
+
+    Scores are the one number for each name, as in normalise.scores_by_name. Two queries, whatever the number.
+    """
+    within = Q(incident=incident)
+    if start is not None:
+        within &= Q(timestamp__gte=start)
+    if end is not None:
+        within &= Q(timestamp__lt=end)
+    scores = _scores_of(within)
+    fields = (
+        "pk", "external_id", "timestamp", "facets", "latency_seconds", "cost_usd", "input_tokens", "has_error", "name",
+        "environment", "session_id", "user_id", "input_preview", "output_preview", "time_to_first_token_seconds",
+    )  # fmt: skip
+    return [
+        TraceRecord(
+            external_id=external_id,
+            timestamp=timestamp,
+            facets=facets,
+            scores=scores.get(pk, {}),
+            latency_seconds=latency,
+            cost_usd=cost,
+            input_tokens=tokens,
+            has_error=has_error,
+            name=name,
+            environment=environment,
+            session_id=session,
+            user_id=user,
+            input_preview=shown_input,
+            output_preview=shown_output,
+            time_to_first_token_seconds=first_token,
+        )
+        for (
+            pk, external_id, timestamp, facets, latency, cost, tokens, has_error, name, environment, session, user,
+            shown_input, shown_output, first_token,
+        ) in Trace.objects.filter(within).values_list(*fields)
+    ]  # fmt: skip
+
+
+def trace_list(
+    incident: Incident, *, text: str = "", facets: dict[str, str] | None = None, score: str = ""
+) -> QuerySet[Trace]:
+    """Traces in order of time whose id, name or previews contain `text`, with these facet values and this score."""
+    traces = Trace.objects.filter(incident=incident)
+    if text := text.strip()[:200]:
+        traces = traces.filter(
+            Q(external_id__icontains=text)
+            | Q(name__icontains=text)
+            | Q(input_preview__icontains=text)
+            | Q(output_preview__icontains=text)
+            | Q(session_id__iexact=text)
+        )
+    for position, (name, value) in enumerate((facets or {}).items()):
+        alias = f"facet_value_{position}"
+        traces = traces.alias(**{alias: Cast(KeyTextTransform(name, "facets"), TextField())}).filter(**{alias: value})
+    if score:
+        traces = traces.filter(Exists(Score.objects.filter(trace=OuterRef("pk"), name=score)))
+    return traces
+
+
+def trace_reading(trace: Trace) -> TraceReading:
+    """Read a trace back from its stored bytes, whose hashes are verified.
+
+    Raises UserError when the bytes no longer match their hash.
+    """
+    blobs = list(EvidenceBlob.objects.filter(trace_blobs__trace=trace).order_by("stored_at", "sha256"))
+    collected = TraceRows()
+    for blob in blobs:
+        data = read_blob(blob)
+        try:
+            for row in rows_of(data, blob.sha256[:12]):
+                if row.kind != "score" and row.trace_id == trace.external_id:
+                    collected.add(row)
+        except UserError:
+            continue  # a page of another kind, e.g. prompts; its bytes are listed all the same
+    roots: list[ObservationNode] = []
+    own: dict[str, Any] = {}
+    if collected.trace_ids():
+        roots = build_tree(collected.record(trace.external_id).observations)
+        own = dict(collected.traces[trace.external_id].value) if trace.external_id in collected.traces else {}
+    return TraceReading(
+        trace=trace,
+        roots=roots,
+        scores=list(trace.scores.order_by("observation_id", "name", "timestamp")),
+        blobs=blobs,
+        missing_facets=[name for name in FACETS if name not in trace.facets],
+        input=long_text(own.get("input")),
+        output=long_text(own.get("output")),
+        metadata=mapping(own.get("metadata")),
+    )
+
+
+def facet_coverage(incident: Incident) -> list[FacetCoverage]:
+    """Every facet of the map, and whatever else the traces carry, with its share of the traces. One query."""
+    counters: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    total = 0
+    for facets in Trace.objects.filter(incident=incident).order_by().values_list("facets", flat=True).iterator():
+        total += 1
+        for name, value in facets.items():
+            counters.setdefault(name, Counter())[str(value)] += 1
+    return [
+        FacetCoverage(
+            name, counter.total(), counter.total() / total if total else 0.0, counter.most_common(_TOP_VALUES)
+        )
+        for name, counter in counters.items()
+    ]
+
+
+def signals(incident: Incident) -> list[SignalChoice]:
+    """Signals that at least one trace carries: scores by how many traces have them, then the built-in ones."""
+    found = Trace.objects.filter(incident=incident).aggregate(
+        latency=Count("latency_seconds"),
+        time_to_first_token=Count("time_to_first_token_seconds"),
+        cost=Count("cost_usd"),
+        errors=Count("pk", filter=Q(has_error=True)),
+        error=Count("pk"),
+    )
+    if not found.pop("errors"):
+        found["error"] = 0
+    scored = (
+        Score.objects.filter(trace__incident=incident, value__isnull=False)
+        .values_list("name")
+        .annotate(count=Count("trace", distinct=True))
+        .order_by("-count", "name")
+    )
+    choices = [SignalChoice(name, signal_label(name), count) for name, count in scored if name not in SIGNALS]
+    return choices + [SignalChoice(name, signal_label(name), found[name]) for name in SIGNALS if found[name]]
+
+
+def evidence_counts(incident: Incident) -> EvidenceCounts:
+    """How much is in evidence, in three queries."""
+    traces = Trace.objects.filter(incident=incident).aggregate(
+        traces=Count("pk"),
+        anchors=Count("pk", filter=Q(is_anchor=True)),
+        first_at=Min("timestamp"),
+        last_at=Max("timestamp"),
+    )
+    return EvidenceCounts(
+        scores=Score.objects.filter(trace__incident=incident).count(),
+        imports=EvidenceImport.objects.filter(incident=incident).count(),
+        **traces,
+    )
+
+
+def evidence_imports(incident: Incident) -> QuerySet[EvidenceImport]:
+    """The incident's imports in order of time, with who and through which connection."""
+    return EvidenceImport.objects.filter(incident=incident).select_related("connection", "imported_by")
+
+
+def _scores_of(within: Q) -> dict[int, dict[str, float]]:
+    """{trace: {score name: value}}; later rows of the order win, as scores_by_name says."""
+    rows = (
+        Score.objects.filter(trace__in=Trace.objects.filter(within).order_by().values("pk"), value__isnull=False)
+        .order_by()
+        .values_list("trace_id", "name", "value", "observation_id", "timestamp", "external_id")
+    )
+    best: dict[tuple[int, str], tuple[Any, float]] = {}
+    for trace_id, name, value, observation_id, timestamp, external_id in rows.iterator(chunk_size=5000):
+        rank = (not observation_id, timestamp is not None, timestamp, external_id)
+        key = (trace_id, name)
+        if key not in best or rank > best[key][0]:
+            best[key] = (rank, value)
+    found: dict[int, dict[str, float]] = {}
+    for (trace_id, name), (_, value) in best.items():
+        found.setdefault(trace_id, {})[name] = value
+    return found

@@ -1,0 +1,217 @@
+"""A window of traces read in spans of time, newest first, so that a cap spreads over all of it. No network here."""
+
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from postmortem.lib.clock import format_moment
+from postmortem.lib.errors import UserError
+from postmortem.traces.records import SourcePage, TraceRecord
+from postmortem.traces.rows import Row, TraceRows
+from postmortem.traces.source_http import TooSlow
+from postmortem.traces.values import moment
+
+SPANS = 24
+_SHORTEST = timedelta(minutes=1)
+_TICK = timedelta(milliseconds=1)
+_SKEW = timedelta(seconds=2)  # clocks of two machines in one trace differ by less
+_STALE = timedelta(hours=1)  # a trace of which nothing was seen for so long has no root in the list
+_EDGE = timedelta(minutes=1)
+
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPage:
+    """A step of a window's import: complete traces, the bytes they came in, and where to go on.
+
+    `cursor` is JSON to be given back after a break, None when the window is done. `share_done` is 0 to 1;
+    `trace_count` counts all traces so far. `truncated`: the cap left traces out (known on the last page).
+    """
+
+    records: list[TraceRecord]
+    pages: list[SourcePage]
+    cursor: dict[str, Any] | None
+    share_done: float
+    trace_count: int
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One page of rows as the server sent it, and how to ask for the next one (None: there is none)."""
+
+    rows: list[Row]
+    body: bytes
+    next_page: Any
+
+
+# (from, up to but not at, page, limit) → one page of rows, newest first
+ReadRows = Callable[[datetime, datetime, Any, int], Reading]
+# traces about to be handed out → more rows about them (scores, generations), with their bytes
+ReadMore = Callable[[list[str], TraceRows], list[tuple[list[Row], bytes]]]
+
+
+def iter_window(
+    read_rows: ReadRows,
+    read_more: ReadMore,
+    *,
+    start: datetime,
+    end: datetime,
+    cap: int,
+    cursor: Mapping[str, Any] | None,
+    limit: int,
+) -> Iterator[WindowPage]:
+    """Read the traces of [start, end), at most `cap`.
+
+    The window is cut into 24 spans, and each gets its share of the cap; what busy spans have beyond theirs is
+    read in further rounds while the cap lasts. A read that is too slow for the server is asked again for the
+    newer half of its time. After a break, give back the last page's `cursor`: traces that were under way are
+    read again, complete ones are not lost.
+    """
+    if end <= start:
+        raise UserError("The window ends before it begins; set its two ends in order.")
+    width = (end - start) / SPANS
+    spans = [(start + width * step, start + width * (step + 1)) for step in reversed(range(SPANS))]
+    spans[0] = (spans[0][0], end)
+    if cursor and isinstance(cursor.get("spans"), list):
+        ends = [(moment(lower), moment(upper)) for lower, upper in cursor["spans"]]
+        spans = sorted(((low, up) for low, up in ends if low and up), key=lambda span: span[1], reverse=True)
+    state = _Window(read_rows, read_more, start, end, limit, int((cursor or {}).get("traces", 0)))
+    while spans and state.count < cap:
+        left: list[Span] = []
+        for position, span in enumerate(spans):
+            if state.count >= cap:
+                left += spans[position:]
+                break
+            quota = math.ceil((cap - state.count) / (len(spans) - position))
+            rest = yield from state.read_span(span, state.count + quota, [*left, *spans[position + 1 :]])
+            left += [rest] if rest else []
+        spans = left
+    yield state.hand_out(cap, None, truncated=bool(spans))
+
+
+@dataclass
+class _Window:
+    """What has been read and not handed out yet."""
+
+    read_rows: ReadRows
+    read_more: ReadMore
+    start: datetime
+    end: datetime
+    limit: int
+    count: int
+    rows: TraceRows = field(default_factory=TraceRows)
+    pages: list[tuple[bytes, set[str]]] = field(default_factory=list)
+    oldest: dict[str, datetime] = field(default_factory=dict)
+    newest: dict[str, datetime] = field(default_factory=dict)
+    rooted: dict[str, datetime] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    down_to: datetime = datetime.max
+    share: float = 0.0
+
+    def read_span(self, span: Span, up_to: int, others: list[Span]) -> Generator[WindowPage, None, Span | None]:
+        """Hand out the span's traces until there are `up_to` in all; returns what is left of the span, if anything."""
+        lower, upper = span
+        bottom, page, limit = lower, None, self.limit
+        self.down_to = upper
+        while True:
+            try:
+                reading = self.read_rows(bottom, upper, page, limit)
+            except TooSlow:
+                if upper - bottom <= _SHORTEST:
+                    raise
+                bottom, page, limit = bottom + (upper - bottom) / 2, None, max(50, limit // 2)
+                continue
+            self._take(reading)
+            page = reading.next_page
+            if page is None:
+                self.down_to = bottom
+            over = self._ready()[up_to - self.count :]
+            unread = page is not None or bottom > lower
+            enough = len(self._ready()) >= up_to - self.count
+            top = max((self.newest[one] for one in over), default=self.down_to) + _TICK
+            self._forget(over)
+            yield self.hand_out(up_to, [*others, (lower, self._under_way(top))])
+            if enough and (over or unread):
+                return (lower, min(top, self.end))
+            if page is None:
+                if bottom == lower:
+                    return None
+                bottom, upper = lower, bottom
+
+    def hand_out(self, up_to: int, todo: list[Span] | None, *, truncated: bool = False) -> WindowPage:
+        """The traces that are complete, with what else belongs to them; all there are when nothing is to do."""
+        taken = (self._ready() if todo is not None else self._last())[: max(0, up_to - self.count)]
+        extra = self.read_more(taken, self.rows) if taken else []
+        for rows, _ in extra:
+            for row in rows:
+                self.rows.add(row)
+        records = []
+        for identifier in taken:
+            try:
+                records.append(self.rows.record(identifier))
+            except UserError:
+                continue  # one unreadable trace is no reason to lose the window
+        mine = set(taken)
+        pages = [SourcePage(body, frozenset(named & mine)) for body, named in self.pages if named & mine]
+        pages += [SourcePage(body, frozenset(row.trace_id for row in rows) & mine) for rows, body in extra]
+        self.count += len(taken)
+        self.gone |= mine
+        self._forget(taken)
+        self.share = max(self.share, min(1.0, (self.end - self.down_to) / (self.end - self.start)))
+        if todo is None:
+            return WindowPage(records, pages, None, 1.0, self.count, truncated)
+        spans = [[format_moment(lower), format_moment(upper)] for lower, upper in todo]
+        return WindowPage(records, pages, {"spans": spans, "traces": self.count}, self.share, self.count)
+
+    def _take(self, reading: Reading) -> None:
+        named: set[str] = set()
+        for row in reading.rows:
+            identifier, at = row.trace_id, moment(row.value.get("startTime") or row.value.get("timestamp"))
+            if not identifier or at is None:
+                continue
+            self.down_to = min(self.down_to, at)
+            if identifier in self.gone:
+                continue
+            named.add(identifier)
+            self.rows.add(row)
+            self.oldest[identifier] = min(at, self.oldest.get(identifier, at))
+            self.newest[identifier] = max(at, self.newest.get(identifier, at))
+            whole = row.kind == "trace" or row.value.get("isRootObservation") is True
+            if whole or not row.value.get("parentObservationId"):
+                self.rooted[identifier] = min(at, self.rooted.get(identifier, at))
+        if named:
+            self.pages.append((reading.body, named))
+
+    def _ready(self) -> list[str]:
+        """Traces whose root has been read, and everything that began after it; and those without a root."""
+        return [
+            identifier
+            for identifier, oldest in self.oldest.items()
+            if (identifier in self.rooted and self.rooted[identifier] - _SKEW > self.down_to)
+            or oldest - _STALE > self.down_to
+        ]
+
+    def _last(self) -> list[str]:
+        """Everything, but for traces that began before the window."""
+        edge = self.start + _EDGE
+        return [one for one, oldest in self.oldest.items() if one in self.rooted or oldest > edge]
+
+    def _under_way(self, top: datetime) -> datetime:
+        """Everything newer than this has been handed out or is among the other spans."""
+        ready = set(self._ready())
+        newest = [at + _TICK for identifier, at in self.newest.items() if identifier not in ready]
+        return min(max([top, *newest]), self.end)
+
+    def _forget(self, identifiers: list[str]) -> None:
+        names = set(identifiers)
+        kept: tuple[dict[str, Any], ...] = (
+            self.rows.traces, self.rows.observations, self.rows.scores, self.oldest, self.newest, self.rooted,
+        )  # fmt: skip
+        for one in kept:
+            for identifier in names:
+                one.pop(identifier, None)
+        self.pages = [(body, named - names) for body, named in self.pages if named - names]
