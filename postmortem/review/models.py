@@ -106,11 +106,14 @@ class ContributingFactor(models.Model):
     risk_accepted_reason = models.TextField(blank=True)
     added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     added_at = models.DateTimeField(default=timezone.now)
+    revision = models.PositiveIntegerField(default=1)
 
     class Meta:
         ordering: ClassVar = ["added_at", "id"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=~Q(text=""), name="factor_has_text"),
+            # One sink: every question about paths and cuts has one answer.
+            models.UniqueConstraint(fields=["incident"], condition=Q(kind="impact"), name="one_impact_per_incident"),
             models.CheckConstraint(
                 condition=(Q(kind="impact") & Q(layer="")) | (~Q(kind="impact") & ~Q(layer="")),
                 name="factor_has_layer_unless_impact",

@@ -51,6 +51,7 @@ class Migration(migrations.Migration):
                 ("text", models.CharField(max_length=300)),
                 ("risk_accepted_reason", models.TextField(blank=True)),
                 ("added_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("revision", models.PositiveIntegerField(default=1)),
                 (
                     "added_by",
                     models.ForeignKey(
@@ -303,6 +304,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="contributingfactor",
             constraint=models.CheckConstraint(condition=models.Q(("text", ""), _negated=True), name="factor_has_text"),
+        ),
+        migrations.AddConstraint(
+            model_name="contributingfactor",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "impact")), fields=("incident",), name="one_impact_per_incident"
+            ),
         ),
         migrations.AddConstraint(
             model_name="contributingfactor",

@@ -1,0 +1,181 @@
+"""The causal graph as mathematics: circles, orphans, paths that nothing cuts, an outline. No Django here.
+
+Nodes are contributing factors, arrows run from cause to effect, and all of them end in the one impact.
+A node is *cut* when an action item answers it or somebody accepted its risk.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+import networkx as nx
+
+IMPACT = "impact"
+MOST_PATHS = 20  # uncut paths that are listed; there may be exponentially many
+_START = -1  # the node before all first causes; factors have positive ids
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A contributing factor. `kind` and `layer` are the database's words; the impact's layer is ""."""
+
+    id: int
+    kind: str
+    layer: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`cause` led to `effect`. `id` is the stored edge's, 0 when there is none."""
+
+    cause: int
+    effect: int
+    claim: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class CausalGraph:
+    """Nodes and arrows; `cut` maps cut nodes to what cuts them ("A-1", "risk accepted by Priya Nair")."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    cut: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def impact(self) -> Node | None:
+        """The node where all ends."""
+        return next((node for node in self.nodes if node.kind == IMPACT), None)
+
+    def node(self, node_id: int) -> Node:
+        """The node of that id. Raises KeyError."""
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise KeyError(node_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCheck:
+    """What the gate asks of a graph.
+
+    `orphans` lead to no impact. `uncut_paths` run from a first cause to the impact past every cut, at most
+    MOST_PATHS of them (`more_uncut_paths` says whether there are others). `cut_suggestion` is a smallest set
+    of factors whose cutting would cut them all (minimum node cut), nearest to the first causes by id.
+    """
+
+    is_acyclic: bool
+    has_impact: bool
+    orphans: tuple[int, ...]
+    connects_cause_to_impact: bool
+    uncut_paths: tuple[tuple[int, ...], ...]
+    more_uncut_paths: bool
+    cut_suggestion: tuple[int, ...]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether every path from a cause to the impact is cut; a graph without such a path is not."""
+        return self.is_acyclic and self.connects_cause_to_impact and not self.uncut_paths
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineLine:
+    """One line of the outline: `depth` 0 is the impact, deeper lines are causes of the line above them.
+
+    `repeated` lines were unfolded before. `cut_by` says what cuts the node.
+    """
+
+    depth: int
+    node: Node
+    claim: str
+    repeated: bool
+    cut_by: tuple[str, ...]
+
+
+def closes_circle(edges: Iterable[tuple[int, int]], cause: int, effect: int) -> bool:
+    """Whether an arrow from `cause` to `effect` would close a circle among `edges`."""
+    graph = nx.DiGraph(edges)
+    if cause == effect:
+        return True
+    return cause in graph and effect in graph and bool(nx.has_path(graph, effect, cause))
+
+
+def check_graph(graph: CausalGraph) -> GraphCheck:
+    """Check everything at once. Arrows to unknown nodes are left out; an empty graph has nothing."""
+    net = to_network(graph)
+    impact = graph.impact
+    acyclic = bool(nx.is_directed_acyclic_graph(net))
+    leading = set(nx.ancestors(net, impact.id)) if impact else set()
+    orphans = tuple(node.id for node in graph.nodes if node.kind != IMPACT and node.id not in leading)
+    paths: tuple[tuple[int, ...], ...] = ()
+    suggestion: tuple[int, ...] = ()
+    more = False
+    if acyclic and impact:
+        paths, more, suggestion = _uncut(net, impact.id, set(graph.cut) - {impact.id})
+    return GraphCheck(acyclic, impact is not None, orphans, bool(leading), paths, more, suggestion)
+
+
+def outline(graph: CausalGraph) -> tuple[OutlineLine, ...]:
+    """The graph as indented lines, from the impact back to its causes, then the orphans; circles end."""
+    parents: dict[int, list[Edge]] = {}
+    for edge in graph.edges:
+        parents.setdefault(edge.effect, []).append(edge)
+    by_id = {node.id: node for node in graph.nodes}
+    lines: list[OutlineLine] = []
+    seen: set[int] = set()
+    effects = {edge.cause for edge in graph.edges if edge.effect in by_id}
+    tops = sorted(graph.nodes, key=lambda node: (node.kind != IMPACT, node.id in effects, node.id))
+    for top in tops:
+        if top.id in seen:
+            continue
+        stack = [(0, top, "")]
+        while stack:
+            depth, node, claim = stack.pop()
+            repeated = node.id in seen
+            lines.append(OutlineLine(depth, node, claim, repeated, tuple(graph.cut.get(node.id, ()))))
+            if not repeated:
+                seen.add(node.id)
+                causes = [edge for edge in parents.get(node.id, []) if edge.cause in by_id]
+                stack += [(depth + 1, by_id[edge.cause], edge.claim) for edge in reversed(causes)]
+    return tuple(lines)
+
+
+def outline_text(graph: CausalGraph) -> str:
+    """The outline as plain text, two blanks a level, e.g. "  ← Trigger, retrieval: … [cut: A-1]"."""
+    rows = []
+    for line in outline(graph):
+        where = f", {line.node.layer}" if line.node.layer else ""
+        row = f"{'  ' * line.depth}{'← ' if line.depth else ''}{line.node.kind.replace('_', ' ').capitalize()}{where}: "
+        row += line.node.text + (f" ({line.claim})" if line.claim else "")
+        row += f" [cut: {', '.join(line.cut_by)}]" if line.cut_by else ""
+        rows.append(row + (" (see above)" if line.repeated else ""))
+    return "\n".join(rows)
+
+
+def to_network(graph: CausalGraph) -> "nx.DiGraph[int]":
+    """The graph for networkx, nodes and arrows in stored order so that answers do not change from run to run."""
+    net: nx.DiGraph[int] = nx.DiGraph()
+    net.add_nodes_from(node.id for node in graph.nodes)
+    net.add_edges_from((edge.cause, edge.effect) for edge in graph.edges if edge.cause in net and edge.effect in net)
+    return net
+
+
+def _uncut(
+    net: "nx.DiGraph[int]", impact: int, cut: set[int]
+) -> tuple[tuple[tuple[int, ...], ...], bool, tuple[int, ...]]:
+    """Paths past the cuts and the fewest nodes that would cut them too.
+
+    First causes are those without a cause in the whole graph: what only follows from a cut node is cut with it.
+    """
+    firsts = [node for node in net if net.in_degree(node) == 0 and node != impact]
+    rest = net.subgraph([node for node in net if node not in cut]).copy()
+    # Only what lies on a way to the impact: all_simple_paths must not wander.
+    rest = rest.subgraph(nx.ancestors(rest, impact) | {impact}).copy()
+    starts = [node for node in firsts if node in rest]
+    if not starts:
+        return (), False, ()
+    rest.add_edges_from((_START, node) for node in starts)
+    found = [tuple(path[1:]) for path in islice(nx.all_simple_paths(rest, _START, impact), MOST_PATHS + 1)]
+    suggestion = tuple(sorted(nx.minimum_node_cut(rest, _START, impact)))
+    return tuple(found[:MOST_PATHS]), len(found) > MOST_PATHS, suggestion

@@ -1,0 +1,43 @@
+"""The frame of every write in the review: may they, is it open, one at a time, all or nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Incident
+from postmortem.incidents.permissions import Capability, require
+from postmortem.incidents.states import refuse_published
+from postmortem.lib.errors import UserError
+from postmortem.lib.layers import Layer
+
+
+@contextmanager
+def editing(
+    incident: Incident, by: Person, capability: Capability = Capability.REVIEW, layer: Layer | str = ""
+) -> Iterator[None]:
+    """A transaction that holds the incident, so that what is checked inside still stands when it is saved.
+
+    Raises PermissionDenied, or UserError when the incident is published.
+    """
+    require(by, capability, incident, layer)
+    with transaction.atomic():
+        hold(incident)
+        refuse_published(incident)
+        yield
+
+
+def hold(incident: Incident) -> None:
+    """Lock the incident's row until the transaction ends. SQLite holds its one write lock already."""
+    Incident.objects.select_for_update(no_key=True).filter(pk=incident.pk).values_list("pk").first()
+
+
+def known_layer(layer: Layer | str) -> Layer:
+    """The layer of that name. Raises UserError for any other word."""
+    try:
+        return Layer(str(layer))
+    except ValueError:
+        raise UserError(
+            f"“{str(layer)[:40]}” is not a layer; choose model, prompt, retrieval or infrastructure."
+        ) from None
