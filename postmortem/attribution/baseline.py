@@ -58,14 +58,16 @@ class Baseline:
     strata: npt.NDArray[np.intp]
     scale: Scale
     adjusted: Floats  # outcome without stratum, groups and time of day; shocks stay in
+    shock_variance: float  # of the two-hour shock that everybody shares
 
-    def residual_maker(self, columns: Floats) -> tuple[Floats, Floats]:
-        """Return (Mᵀx·y, xᵀMx) for every column of `columns` (n × c)."""
+    def information(self, columns: Floats) -> Floats:
+        """xᵀMx of every column."""
         weighted = columns * self.weights[:, None]
-        shared = np.asarray(self.controls.T @ weighted)
-        half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False)
-        quadratic = np.einsum("ij,ij->j", columns, weighted) - np.einsum("ij,ij->j", half, half)
-        return columns.T @ self.project(self.outcome), np.maximum(quadratic, 0.0)
+        half = linalg.solve_triangular(
+            self.factor[0], np.asarray(self.controls.T @ weighted), lower=True, check_finite=False
+        )
+        kept = np.einsum("ij,ij->j", columns, weighted) - np.einsum("ij,ij->j", half, half)
+        return np.asarray(np.maximum(kept, 0.0))
 
     def gram(self, columns: Floats) -> Floats:
         """XᵀMX, in single precision: it is read to three digits."""
@@ -138,7 +140,7 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
 
     fixed, penalties = _fixed_terms(columns, groups, strata)
     residual = _residual(fixed, penalties, weights * quiet, outcome)
-    shock_terms, shock_penalties = _shock_terms(columns, groups, weights, residual, quiet)
+    shock_terms, shock_penalties, shared = _shock_terms(columns, groups, weights, residual, quiet)
     controls = sparse.csr_array(sparse.hstack([fixed, *shock_terms], format="csr"))
     penalty = np.concatenate([penalties, *shock_penalties])
     system = np.asarray((controls.T @ controls.multiply(weights[:, None])).todense()) + np.diag(penalty)
@@ -146,7 +148,7 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
     return Baseline(
         outcome, weights, sensitivity, controls, factor, groups, strata,
         Scale(logarithmic, sign, spread, slope),
-        residual,
+        residual, shared,
     )  # fmt: skip
 
 
@@ -214,7 +216,8 @@ def shock_variance(numbers: npt.NDArray[np.intp], weights: Floats, residual: Flo
 
 def _shock_terms(
     columns: Columns, groups: dict[str, Facet], weights: Floats, residual: Floats, quiet: Masks
-) -> tuple[list[sparse.csr_array], list[Floats]]:
+) -> tuple[list[sparse.csr_array], list[Floats], float]:
+    """The random terms with their penalties 1/τ², and τ² of the two-hour bins."""
     start = float(columns.seconds[0])
     bins = ((columns.seconds - start) // BIN_SECONDS).astype(np.int32)
     days = ((columns.seconds - start) // DAY_SECONDS).astype(np.int32)
@@ -226,4 +229,4 @@ def _shock_terms(
         variance = shock_variance(numbers[quiet], weights[quiet], residual[quiet]) if quiet.any() else 0.0
         terms.append(_dummies(numbers))
         penalties.append(np.full(count, 1.0 / max(variance, _MIN_SHOCK_VARIANCE)))
-    return terms, penalties
+    return terms, penalties, float(1.0 / penalties[0][0])

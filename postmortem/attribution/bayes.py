@@ -16,6 +16,7 @@ EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in st
 SIDE_EFFECT_VARIANCE = 0.04**2  # every change may move the signal a little without being the cause
 MEDIAN_CHI_SQUARE = 0.4549364
 _TINY_INFORMATION = 1e-6
+_MAX_SWEEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class Posterior:
 
     inclusion: Floats
     null: Floats
-    log_bayes_factors: Floats  # of each column alone, before other effects are taken out
-    estimates: Floats  # β̂ of each column with the other effects taken out
-    variances: Floats
+    log_bayes_factors: Floats  # effects × columns: each column in the place of that effect, the others taken out
+    estimates: Floats  # effects × columns: its β̂ there
+    variances: Floats  # infinite where a column holds no information
     fitted: Floats  # posterior mean of the coefficients, summed over effects
 
 
@@ -47,22 +48,18 @@ def log_bayes_factor(estimates: Floats, variances: Floats) -> Floats:
     return np.where(np.isfinite(variances), result, 0.0)
 
 
-def posterior_mean(estimates: Floats, variances: Floats) -> tuple[Floats, Floats]:
-    """Mean and second moment of β given β > 0 and the data, mixed over the prior spreads by their evidence."""
+def posterior_mean(estimates: Floats, variances: Floats) -> Floats:
+    """Mean of β given β > 0 and the data (a truncated normal), mixed over the prior spreads by their evidence."""
     noise = variances + SIDE_EFFECT_VARIANCE
-    logs, means, seconds = [], [], []
+    logs, means = [], []
     for spread in EFFECT_SPREADS:
         shrink = spread**2 / (noise + spread**2)
-        middle, deviation = shrink * estimates, np.sqrt(shrink * noise)
-        ratio = middle / deviation
-        hazard = np.exp(-0.5 * ratio**2 - 0.5 * np.log(2 * np.pi) - special.log_ndtr(ratio))
-        mean = middle + deviation * hazard
-        means.append(mean)
-        seconds.append(middle * mean + deviation**2)
+        deviation = np.sqrt(shrink * noise)
         score = estimates * np.sqrt(shrink / noise)
+        hazard = np.exp(-0.5 * score**2 - 0.5 * np.log(2 * np.pi) - special.log_ndtr(score))
+        means.append(shrink * estimates + deviation * hazard)
         logs.append(0.5 * np.log1p(-shrink) + 0.5 * score**2 + special.log_ndtr(score))
-    mixing = special.softmax(np.array(logs), axis=0)
-    return (mixing * np.array(means)).sum(axis=0), (mixing * np.array(seconds)).sum(axis=0)
+    return np.asarray((special.softmax(np.array(logs), axis=0) * np.array(means)).sum(axis=0))
 
 
 def inflation(scores: Floats) -> float:
@@ -83,30 +80,23 @@ def single_effects(
     usable = information > _TINY_INFORMATION * max(float(information.max(initial=0.0)), 1.0)
     safe = np.where(usable, information, 1.0)
     variances = np.where(usable, inflation_factor / safe, np.inf)
+    finite = np.where(usable, variances, 1e6)
     count, width = len(null_priors), priors.size
     inclusion, null = np.zeros((count, width)), np.ones(count)
-    means = np.zeros((count, width))
-    finite = np.where(usable, variances, 1e6)
-    scaled = priors / priors.sum() if width else priors
-    alone = np.zeros(width)
-    estimates = np.zeros(width)
-    for sweep in range(60):
+    means, estimates, logs = np.zeros((count, width)), np.zeros((count, width)), np.zeros((count, width))
+    if width == 0:
+        return Posterior(inclusion, null, logs, estimates, variances, means.sum(axis=0))
+    scaled = np.log(priors / priors.sum())
+    for _ in range(_MAX_SWEEPS):
         before = inclusion.copy()
-        for effect in range(count):
+        for effect, null_prior in enumerate(null_priors):
             others = means.sum(axis=0) - means[effect]
-            estimates = np.where(usable, (cross - gram @ others) / safe, 0.0)
-            logs = log_bayes_factor(estimates, variances)
-            if sweep == 0 and effect == 0:
-                alone = logs
-            weights = np.log(scaled) + np.log1p(-null_priors[effect]) + logs if width else logs
-            top = max(float(weights.max(initial=-np.inf)), np.log(null_priors[effect]))
-            mass = np.exp(weights - top)
-            nothing = np.exp(np.log(null_priors[effect]) - top)
-            total = float(mass.sum() + nothing)
-            inclusion[effect], null[effect] = mass / total, nothing / total
-            mean, _ = posterior_mean(estimates, finite)
-            means[effect] = inclusion[effect] * np.where(usable, mean, 0.0)
-        if np.abs(inclusion - before).max(initial=0.0) < 1e-4:
+            estimates[effect] = np.where(usable, (cross - gram @ others) / safe, 0.0)
+            logs[effect] = log_bayes_factor(estimates[effect], variances)
+            weights = np.append(scaled + np.log1p(-null_prior) + logs[effect], np.log(null_prior))
+            posterior = special.softmax(weights)
+            inclusion[effect], null[effect] = posterior[:-1], posterior[-1]
+            means[effect] = inclusion[effect] * np.where(usable, posterior_mean(estimates[effect], finite), 0.0)
+        if np.abs(inclusion - before).max() < 1e-4:
             break
-    fitted = means.sum(axis=0)
-    return Posterior(inclusion, null, alone, estimates, variances, fitted)
+    return Posterior(inclusion, null, logs, estimates, variances, means.sum(axis=0))

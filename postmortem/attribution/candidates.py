@@ -26,18 +26,17 @@ LAG_HOURS = (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0)
 LAGS_SHARE = 0.4  # of an unversioned change's prior, together
 SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
-GRID_HOURS, GRID_DAYS = 4.0, 6.0
+MAX_PLACEBOS = 150
+GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
 
 
 @dataclass(frozen=True, slots=True)
-class VersionMove:
-    """A version that traces show and no log mentions: rows on it (or on a later version), and its layer."""
+class ObservedMove:
+    """A version that traces show and no log mentions, with the traces on it or on a later version."""
 
-    facet: str
     layer: Layer
-    to_version: str
-    scope: str
+    what: str
     column: Floats
 
 
@@ -67,8 +66,9 @@ def build_design(
     baseline: Baseline,
     changes: Sequence[ChangeRecord],
     exposures: ExposureMatrix,
-    moves: Sequence[VersionMove],
+    moves: Sequence[ObservedMove],
     detected: float,
+    earliest: float,
 ) -> Design:
     """All columns with their priors. Changes that reached no trace, or began after detection, get none."""
     parts: list[Floats] = []
@@ -94,8 +94,8 @@ def build_design(
     moved = UNLOGGED_PRIOR / 2 if moves else 0.0
     for number, move in enumerate(moves):
         first = columns.seconds[np.argmax(move.column > 0)]
-        add(move.column, Candidate(-1, move.layer, float(first), move.scope, number), moved / len(moves))
-    steps = _unlogged_steps(columns, baseline, detected)
+        add(move.column, Candidate(-1, move.layer, float(first), move.what, number), moved / len(moves))
+    steps = _unlogged_steps(columns, baseline, earliest, detected)
     for column, candidate, weight in steps:
         add(column, candidate, (UNLOGGED_PRIOR - moved) * weight)
     matrix = np.column_stack(parts) if parts else np.zeros((columns.seconds.size, 0))
@@ -113,6 +113,22 @@ def _age_weights(changes: Sequence[ChangeRecord], exposures: ExposureMatrix, det
         if exposures.shares[:, position].any() and age > -max(LAG_HOURS):
             weights[position] = max(0.5 ** (max(age, 0.0) / AGE_HALVES_AFTER_HOURS), 0.1)
     return weights
+
+
+def placebo_columns(columns: Columns, baseline: Baseline, quiet: npt.NDArray[np.bool_]) -> Floats:
+    """Steps of a day that nothing caused, for everything and each group, every 12 h of the quiet period."""
+    times = columns.seconds[quiet]
+    if times.size < 50:
+        return np.zeros((columns.seconds.size, 0))
+    starts = np.arange(times[0] + 43_200.0, times[-1] - 86_400.0, 43_200.0)
+    masks = [np.ones(columns.seconds.size, dtype=bool)]
+    masks += [facet.codes == code for facet in baseline.groups.values() for code in range(len(facet.values))]
+    pairs = [(mask, start) for mask in masks for start in starts]
+    pairs = pairs[:: max(1, len(pairs) // MAX_PLACEBOS)]
+    steps = [mask & quiet & columns.between(start, start + 86_400.0) for mask, start in pairs]
+    if not steps:
+        return np.zeros((columns.seconds.size, 0))
+    return np.column_stack(steps) * baseline.sensitivity[:, None]
 
 
 def _forms(
@@ -154,10 +170,11 @@ def _shifted(columns: Columns, change: ChangeRecord, base: Floats, hours: float)
 
 
 def _unlogged_steps(
-    columns: Columns, baseline: Baseline, detected: float
+    columns: Columns, baseline: Baseline, earliest: float, detected: float
 ) -> list[tuple[Floats, Candidate, float]]:
     """Steps that last to the end, for everything (a quarter of the weight) and each group; weights sum to 1."""
-    starts = detected - np.arange(1, int(GRID_DAYS * 24 / GRID_HOURS) + 1) * GRID_HOURS * 3600.0
+    span = max(GRID_DAYS * 86_400.0, detected - earliest)
+    starts = detected - np.arange(1, GRID_STEPS + 1) * span / GRID_STEPS
     starts = starts[starts > columns.seconds[0] + 86_400.0]
     if starts.size == 0:
         return []
@@ -169,7 +186,11 @@ def _unlogged_steps(
     if not covered:
         masks[0] = ("", masks[0][1], 1.0)
     return [
-        ((mask & (columns.seconds >= start)).astype(float), Candidate(-1, None, float(start), what), weight / starts.size)
+        (
+            (mask & (columns.seconds >= start)).astype(float),
+            Candidate(-1, None, float(start), what),
+            weight / starts.size,
+        )
         for what, mask, weight in masks
         for start in starts
     ]

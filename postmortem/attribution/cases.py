@@ -5,21 +5,25 @@ A case is a folder. Bytes are bounded before they are parsed, and what is wrong 
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from postmortem.attribution.shapes import AttributionCase, Span
+from postmortem.changes.parse import parse_changes
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
-from postmortem.lib.layers import Layer
+from postmortem.traces.normalise import trace_from_open
 from postmortem.traces.records import TraceRecord
 
 MAX_FILE_BYTES = 2_000_000_000  # unpacked
 MAX_TRACES = 2_000_000
-MAX_CHANGES = 5_000
+_PLAIN_FIELDS = frozenset({"id", "timestamp", "facets", "scores", "latency", "input_tokens"})
+_PLAIN_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 
 def case_folders(root: Path) -> list[Path]:
@@ -49,7 +53,9 @@ def read_case(path: Path) -> AttributionCase:
     except OSError as error:
         raise UserError(f"{path.name}: {incident_path.name} cannot be read.") from error
     except KeyError as error:
-        raise UserError(f"{path.name}: incident.json has no {error}; it needs signal, worse and detected_at.") from error
+        raise UserError(
+            f"{path.name}: incident.json has no {error}; it needs signal, worse and detected_at."
+        ) from error
     except (TypeError, AttributeError, json.JSONDecodeError) as error:
         raise UserError(f"{path.name}: incident.json is not an object with signal, worse and detected_at.") from error
     except UserError:
@@ -97,53 +103,14 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UserError(f"{path.parent.name}: {path.name} cannot be read at line {number}.") from error
 
 
-def _read_changes(path: Path) -> Iterator[ChangeRecord]:
-    if not path.exists():
-        return
-    seen: set[str] = set()
-    for number, entry in _lines(path):
-        try:
-            change = change_from_entry(entry)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{path.parent.name}: {path.name} line {number} is not a change: {error}.") from error
-        if change.id in seen:
-            continue
-        seen.add(change.id)
-        if len(seen) > MAX_CHANGES:
-            raise UserError(f"{path.parent.name}: {path.name} has more than {MAX_CHANGES:,} changes.")
-        yield change
-
-
-def change_from_entry(entry: Mapping[str, Any]) -> ChangeRecord:
-    """One change of the open format. Raises KeyError or ValueError for what is missing or wrong.
-
-    Lenient where the order of times is wrong (`until` before `at` counts as instant): logs are.
-    """
-    at = parse_moment(entry["at"])
-    until = parse_moment(entry["until"]) if entry.get("until") else at
-    stages = entry.get("stages") or {}
-    share = entry.get("canary_share")
-    return ChangeRecord(
-        id=str(entry["id"]),
-        layer=Layer(entry["layer"]),
-        at=at,
-        until=max(at, until),
-        rollout=str(entry.get("rollout") or "instant"),
-        scope={
-            str(facet): tuple(str(value) for value in (values if isinstance(values, list) else [values]))
-            for facet, values in (entry.get("scope") or {}).items()
-        },
-        facet=entry.get("facet") or None,
-        to_version=entry.get("to_version") or None,
-        from_version=entry.get("from_version") or None,
-        canary_share=None if share is None else float(share),
-        stage_facet=stages.get("facet"),
-        stage_order=tuple(str(value) for value in stages.get("order", ())),
-        summary=str(entry.get("summary") or ""),
-        actor=str(entry.get("actor") or ""),
-        link=str(entry.get("link") or ""),
-        is_rollback=bool(entry.get("is_rollback", False)),
-    )
+def _read_changes(path: Path) -> list[ChangeRecord]:
+    """The change log; no file, or an empty one, is an empty log."""
+    if not path.exists() or not path.stat().st_size:
+        return []
+    try:
+        return [parsed.record for parsed in parse_changes(path.read_bytes(), path.name)]
+    except UserError as error:
+        raise UserError(f"{path.parent.name}: {path.name}: {error}") from error
 
 
 def _read_traces(folder: Path) -> Iterator[TraceRecord]:
@@ -156,18 +123,33 @@ def _read_traces(folder: Path) -> Iterator[TraceRecord]:
         if number > MAX_TRACES:
             raise UserError(f"{folder.name}: {path.name} has more than {MAX_TRACES:,} traces.")
         try:
-            moment = datetime.fromisoformat(entry["timestamp"])
-            yield TraceRecord(
-                external_id=entry.get("id", ""),
-                timestamp=moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC),
-                facets=entry.get("facets") or {},
-                scores=entry.get("scores") or {},
+            yield _trace(entry)
+        except UserError as error:
+            raise UserError(f"{folder.name}: {path.name} line {number}: {error}.") from error
+
+
+def _trace(entry: dict[str, Any]) -> TraceRecord:
+    """A trace of the open format; the ordinary one without the checks that only odd ones need."""
+    facets, scores, stamp = entry.get("facets"), entry.get("scores") or {}, entry.get("timestamp")
+    if (
+        entry.keys() <= _PLAIN_FIELDS
+        and isinstance(stamp, str)
+        and _PLAIN_MOMENT.fullmatch(stamp)
+        and isinstance(facets, dict)
+        and isinstance(scores, dict)
+        and all(type(value) is str and value for value in facets.values())
+        and all(type(value) in (int, float) for value in scores.values())
+        and isinstance(entry.get("latency"), (int, float, NoneType))
+    ):
+        try:
+            return TraceRecord(
+                external_id=str(entry.get("id")),
+                timestamp=datetime.fromisoformat(stamp),
+                facets=facets,
+                scores=scores,
                 latency_seconds=entry.get("latency"),
-                cost_usd=entry.get("cost"),
                 input_tokens=entry.get("input_tokens"),
-                has_error=bool(entry.get("error", False)),
-                name=entry.get("name", ""),
-                environment=entry.get("environment", ""),
             )
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{folder.name}: {path.name} line {number} is not a trace: {error}.") from error
+        except ValueError as error:
+            raise UserError(f"“{stamp}” is not a date and time") from error
+    return trace_from_open(entry)

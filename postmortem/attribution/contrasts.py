@@ -1,0 +1,136 @@
+"""The rows that a reviewer can check: exposed against unexposed, like with like, and the same over time. Pure.
+
+Two comparisons, in this order of trust. *Same time*: traces of one stratum in the same six hours, some exposed, some
+not. *Before and after*: where everybody in scope got the change at once, the same stratum and time of day in the week
+before it. The second cannot tell the change from whatever else began then; its sentence says so.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from postmortem.attribution.columns import combine
+from postmortem.attribution.fit import Fit
+from postmortem.attribution.intervals import mean_interval, wilson_interval
+from postmortem.attribution.shapes import Estimate, ExposedBin, Level
+from postmortem.attribution.stratified import Contrast, StrataCells, cells_of, mean_difference, risk_difference
+from postmortem.changes.exposure import EXPECTED, INFERRED, OBSERVED, OUTSIDE
+from postmortem.changes.records import ChangeRecord
+
+Floats = npt.NDArray[np.float64]
+Masks = npt.NDArray[np.bool_]
+SAME_TIME_SECONDS = 6 * 3600.0
+BEFORE_SECONDS = 7 * 86_400.0
+RUN_IN_SECONDS = 3 * 86_400.0  # how long before a change its picture begins
+_EXPOSED, _UNEXPOSED = 0.5, 0.05  # shares at which a trace counts as one or the other
+_BINS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeContrast:
+    """One change's comparison. `same_time` tells which of the two it is."""
+
+    exposed: Level
+    unexposed: Level
+    difference: Estimate
+    strata: int
+    same_time: bool
+    observed: int
+    inferred: int
+    expected: int
+    exposed_total: int  # traces that ran on it, compared or not
+
+
+def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
+    """The better comparison of one change, None where no stratum has both sides."""
+    shares = fit.exposures.shares[:, position]
+    basis = fit.exposures.basis[:, position]
+    exposed, unexposed = shares >= _EXPOSED, shares <= _UNEXPOSED
+    if not exposed.any() or not unexposed.any():
+        return None
+    seconds = fit.columns.seconds
+    first, last = float(seconds[exposed][0]), float(seconds[exposed][-1])
+    bins = (seconds // SAME_TIME_SECONDS).astype(np.int32)
+    together = (exposed | unexposed) & (seconds >= first) & (seconds <= last)
+    contrast, same_time = _pooled(fit, exposed, together, bins), True
+    inside = (basis != OUTSIDE) & (exposed | unexposed)
+    near = inside & (seconds >= first - BEFORE_SECONDS)
+    clock = ((seconds % 86_400.0) // SAME_TIME_SECONDS).astype(np.int32)
+    other = _pooled(fit, exposed, near, clock)
+    # Few traces at the same time say less than many before and after once their error is twice as large.
+    if contrast is None or (other is not None and contrast.error > 2 * other.error):
+        contrast, same_time = other, False
+    if contrast is None:
+        return None
+    ran = exposed | (shares > _UNEXPOSED)
+    return ChangeContrast(
+        exposed=_level(contrast.exposed_mean, contrast.exposed_count, fit, exposed),
+        unexposed=_level(contrast.unexposed_mean, contrast.unexposed_count, fit, unexposed),
+        difference=Estimate(contrast.difference, contrast.interval),
+        strata=contrast.strata,
+        same_time=same_time,
+        observed=int((ran & (basis == OBSERVED)).sum()),
+        inferred=int((ran & (basis == INFERRED)).sum()),
+        expected=int((ran & (basis == EXPECTED)).sum()),
+        exposed_total=int(exposed.sum()),
+    )
+
+
+def _pooled(fit: Fit, exposed: Masks, rows: Masks, times: npt.NDArray[np.int32]) -> Contrast | None:
+    if not rows.any():
+        return None
+    numbers, _ = combine([fit.baseline.strata.astype(np.int32), times], times.size)
+    cells: StrataCells = cells_of(fit.columns.signal[rows], exposed[rows], numbers[rows])
+    return (risk_difference if fit.columns.is_binary else mean_difference)(cells)
+
+
+def _level(mean: float, count: int, fit: Fit, rows: Masks) -> Level:
+    """An adjusted level; its interval is that of as many traces of the same spread."""
+    if fit.columns.is_binary:
+        return Level(count, mean, wilson_interval(mean * count, count))
+    variance = float(fit.columns.signal[rows].var())
+    return Level(count, mean, mean_interval(mean, variance, count))
+
+
+def levelled_signal(fit: Fit) -> Floats:
+    """The signal with every stratum brought to the common quiet level, so that groups can share one picture."""
+    values, strata, quiet = fit.columns.signal, fit.baseline.strata, fit.quiet
+    size = int(strata.max()) + 1
+    common = float(values[quiet].mean())
+    count = np.bincount(strata[quiet], minlength=size)
+    sums = np.bincount(strata[quiet], weights=values[quiet], minlength=size)
+    own = (sums + 10 * common) / (count + 10)
+    return np.asarray(values - own[strata] + common)
+
+
+def exposed_series(fit: Fit, position: int, change: ChangeRecord, levelled: Floats) -> tuple[ExposedBin, ...]:
+    """Exposed and unexposed traces over time, from three days before the change to the end."""
+    shares = fit.exposures.shares[:, position]
+    seconds = fit.columns.seconds
+    start = max(float(seconds[0]), change.at.timestamp() - RUN_IN_SECONDS)
+    edges = np.linspace(start, float(seconds[-1]) + 1e-3, _BINS + 1)
+    places = np.searchsorted(seconds, edges)
+    series = []
+    for low, high, begin, end in zip(places, places[1:], edges, edges[1:], strict=False):
+        part, share = levelled[low:high], shares[low:high]
+        exposed, unexposed = part[share >= _EXPOSED], part[share <= _UNEXPOSED]
+        if exposed.size or unexposed.size:
+            series.append(
+                ExposedBin(
+                    datetime.fromtimestamp(float(begin), UTC),
+                    datetime.fromtimestamp(float(end), UTC),
+                    _bin_level(exposed, fit) if exposed.size else None,
+                    _bin_level(unexposed, fit) if unexposed.size else None,
+                )
+            )
+    return tuple(series)
+
+
+def _bin_level(values: Floats, fit: Fit) -> Level:
+    mean, count = float(values.mean()), int(values.size)
+    if not fit.columns.is_binary:
+        return Level(count, mean, mean_interval(mean, float(values.var(ddof=1)) if count > 1 else 0.0, count))
+    rate = min(max(mean, 0.0), 1.0)
+    return replace(Level(count, rate, (rate, rate)), interval=wilson_interval(rate * count, count))

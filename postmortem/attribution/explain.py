@@ -1,0 +1,215 @@
+"""The ranked explanations: every logged change once, one unlogged step, the traffic mix, and nothing at all. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from postmortem.attribution.contrasts import ChangeContrast, contrast_of, exposed_series, levelled_signal
+from postmortem.attribution.fit import Fit
+from postmortem.attribution.intervals import Z95
+from postmortem.attribution.mix import mix_split, split
+from postmortem.attribution.shapes import Arithmetic, Estimate, Hypothesis, MixSplit, SignalFacts
+from postmortem.attribution.windows import Windows
+from postmortem.attribution.wording import (
+    change_title,
+    difference_text,
+    level_text,
+    moment_text,
+    movement,
+    plural,
+    points,
+    signed,
+)
+
+PICTURES = 5  # leading hypotheses that get exposed against unexposed over time
+CREDIBLE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The ranked hypotheses, each change's comparison, and the split of the drop."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    contrasts: Mapping[str, ChangeContrast | None]
+    mix: MixSplit | None
+
+
+def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
+    """All hypotheses by probability, the most likely first."""
+    contrasts = {
+        change.id: contrast_of(fit, position) if fit.changes[position].prior > 0 else None
+        for position, change in enumerate(fit.case.changes)
+    }
+    split_by_facet = mix_split(fit.columns.signal, fit.baseline.groups, windows.before, windows.after)
+    mix_share = _mix_share(fit, windows)
+    ranked = [_of_change(fit, position, contrasts, signal) for position in range(len(fit.case.changes))]
+    ranked.append(_of_unlogged(fit, signal))
+    ranked.append(_of_mix(fit.null * mix_share, split_by_facet, signal))
+    ranked.append(_of_nothing(fit.null * (1 - mix_share), windows, signal))
+    ranked.sort(key=lambda one: -one.probability)
+    return Explained(tuple(_with_pictures(fit, ranked)), contrasts, split_by_facet)
+
+
+def credible_sets(fit: Fit) -> tuple[tuple[str, ...], ...]:
+    """For each effect that is there: the fewest hypotheses that hold 0.9 of it, of which the logged changes.
+
+    The first set is always given if a logged change is in it; a further one needs an effect more likely than not.
+    """
+    found: list[tuple[str, ...]] = []
+    order = np.argsort(fit.effect_nulls, kind="stable")
+    for rank, effect in enumerate(order):
+        if rank and fit.effect_nulls[effect] > 0.5:
+            continue
+        weights = np.append(fit.effects[effect], fit.effect_nulls[effect])
+        chosen: list[int] = []
+        total = 0.0
+        for place in np.argsort(-weights, kind="stable"):
+            if total >= CREDIBLE * weights.sum():
+                break
+            chosen.append(int(place))
+            total += float(weights[place])
+        named = tuple(fit.case.changes[place].id for place in chosen if place < len(fit.case.changes))
+        if named and named not in found:
+            found.append(named)
+    return tuple(found)
+
+
+def _with_pictures(fit: Fit, ranked: list[Hypothesis]) -> list[Hypothesis]:
+    places = {change.id: position for position, change in enumerate(fit.case.changes)}
+    levelled = levelled_signal(fit)
+    pictured = []
+    for rank, one in enumerate(ranked):
+        series = None
+        if rank < PICTURES and one.kind == "change" and one.arithmetic:
+            place = places[one.changes[0]]
+            series = exposed_series(fit, place, fit.case.changes[place], levelled)
+        pictured.append(
+            Hypothesis(
+                one.kind, one.changes, one.layer, one.probability, one.effect, one.title, one.sentence,
+                one.arithmetic, series,
+            )
+        )  # fmt: skip
+    return pictured
+
+
+def _of_change(
+    fit: Fit, position: int, contrasts: Mapping[str, ChangeContrast | None], signal: SignalFacts
+) -> Hypothesis:
+    change, model = fit.case.changes[position], fit.changes[position]
+    contrast = contrasts[change.id]
+    arithmetic = None
+    if contrast is not None:
+        arithmetic = Arithmetic(
+            exposed=contrast.exposed, unexposed=contrast.unexposed, difference=contrast.difference,
+            strata=contrast.strata, z=model.z, log_bayes_factor=model.log_bayes_factor, prior=model.prior,
+            probability=model.probability,
+            observed=contrast.observed, inferred=contrast.inferred, expected=contrast.expected,
+        )  # fmt: skip
+    return Hypothesis(
+        "change", (change.id,), change.layer, model.probability,
+        contrast.difference if contrast else None, change_title(change),
+        _change_sentence(fit, position, contrast, signal), arithmetic,
+    )  # fmt: skip
+
+
+def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, signal: SignalFacts) -> str:
+    change, model = fit.case.changes[position], fit.changes[position]
+    reasons = {row.change_id: row.reason for row in fit.reconciliation.never_observed}
+    if change.id in reasons:
+        return f"It reached no trace, so it cannot be a cause. {reasons[change.id]}"
+    if model.prior == 0.0:
+        return "It began after the problem was detected, so it is not among the suspects."
+    if contrast is None:
+        return "No trace ran without it in the time that the traces cover, so there is nothing to compare it with."
+    exposed, unexposed = contrast.exposed, contrast.unexposed
+    numbers = (
+        f"{level_text(exposed.mean, signal)} with it (n {exposed.count:,}) against "
+        f"{level_text(unexposed.mean, signal)} without (n {unexposed.count:,}): "
+        f"{difference_text(contrast.difference, signal)}"
+    )
+    if contrast.same_time:
+        text = f"At the same time, in requests of the same kind: {numbers}."
+    else:
+        text = f"Too few traces ran without it at the same time, so this is after against before: {numbers}."
+        if model.probability < 0.05 and _is_harm(contrast.difference, signal):
+            text += " Other traffic, or another change, explains that difference better."
+    return f"{text} {_basis_text(contrast)}"
+
+
+def _is_harm(difference: Estimate, signal: SignalFacts) -> bool:
+    low, high = difference.interval
+    return high < 0 if signal.worse == "lower" else low > 0
+
+
+def _basis_text(contrast: ChangeContrast) -> str:
+    ran = contrast.observed + contrast.inferred + contrast.expected
+    if contrast.observed == ran:
+        return f"All {ran:,} exposed traces record it themselves."
+    if contrast.observed == 0:
+        return f"No trace records it: exposure of {plural(ran, 'trace')} is worked out from the log's scope and times."
+    return f"{contrast.observed:,} of {ran:,} exposed traces record it themselves, the rest by scope and time."
+
+
+def _of_unlogged(fit: Fit, signal: SignalFacts) -> Hypothesis:
+    unlogged = fit.unlogged
+    where = unlogged.what or "all traffic"
+    effect = None
+    if unlogged.start is not None and np.isfinite(unlogged.error):
+        half = Z95 * unlogged.error
+        effect = Estimate(unlogged.effect, (unlogged.effect - half, unlogged.effect + half))
+    if unlogged.move is not None:
+        move = unlogged.move
+        title = f"{move.facet} {move.from_version} → {move.to_version}, in no log"
+        sentence = (
+            f"{plural(move.trace_count, 'trace')} ({where}) run on {move.facet} {move.to_version} since "
+            f"{moment_text(move.at)}, and no change log mentions it"
+        )
+    elif unlogged.start is not None:
+        title = f"A step that no log mentions, {where}"
+        sentence = f"The best such step is in {where} from about {moment_text(unlogged.start)}"
+    else:
+        title, sentence = "A step that no log mentions", "The traces cover too little time to look for one"
+    if effect is not None:
+        sentence += f"; it would have moved these traces by {difference_text(effect, signal)}"
+    return Hypothesis("unlogged", (), unlogged.layer, unlogged.probability, effect, title, sentence + ".")
+
+
+def _mix_share(fit: Fit, windows: Windows) -> float:
+    """How much of the "no step" probability the traffic mix takes: its part of the harm, if there is a harm."""
+    mix, within, *_ = split(fit.columns.signal, fit.baseline.strata, windows.before, windows.after)
+    sign = -1.0 if fit.case.worse == "lower" else 1.0
+    total = sign * (mix + within)
+    if total <= 0 or sign * mix <= 0:
+        return 0.0
+    low, high = windows.drop.interval
+    error = max((high - low) / (2 * Z95), 1e-12)
+    real = float(2 * stats.norm.cdf(total / error) - 1)
+    return min(sign * mix / total, 1.0) * real
+
+
+def _of_mix(probability: float, mix: MixSplit | None, signal: SignalFacts) -> Hypothesis:
+    if mix is None:
+        sentence = "The traces record no group whose share could have moved."
+    else:
+        part = Estimate(mix.mix, (mix.mix, mix.mix))
+        sentence = (
+            f"Of the change of {points(mix.total, signal)}, {points(part.estimate, signal)} come from other requests "
+            f"(by {mix.facet}) and {points(mix.within, signal)} from within the same kind of requests."
+        )
+    return Hypothesis("mix", (), None, probability, None, "The traffic mix moved, nothing got worse", sentence)
+
+
+def _of_nothing(probability: float, windows: Windows, signal: SignalFacts) -> Hypothesis:
+    sentence = f"The change of {difference_text(windows.drop, signal)} would be an ordinary swing."
+    return Hypothesis(
+        "none", (), None, probability, None, f"No cause: an ordinary swing, no {movement(signal)}", sentence
+    )
+
+
+def mix_sentence(mix: MixSplit | None, signal: SignalFacts) -> str:
+    """What the mix accounts for, for the lede."""
+    if mix is None:
+        return ""
+    return signed(f"The traffic mix accounts for {points(mix.mix, signal)} of {points(mix.total, signal)}.")

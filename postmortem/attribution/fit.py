@@ -1,0 +1,280 @@
+"""The fine-mapping of one case: from traces and changes to the probability of each explanation. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from postmortem.attribution import bayes
+from postmortem.attribution.baseline import Baseline, fit_baseline
+from postmortem.attribution.candidates import (
+    NULL_PRIOR,
+    Candidate,
+    Design,
+    ObservedMove,
+    build_design,
+    placebo_columns,
+)
+from postmortem.attribution.columns import Columns, to_columns
+from postmortem.attribution.shapes import AttributionCase
+from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
+from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile
+from postmortem.lib.errors import UserError
+from postmortem.lib.layers import Layer
+
+Floats = npt.NDArray[np.float64]
+Masks = npt.NDArray[np.bool_]
+
+FEWEST_TRACES = 50
+QUIET_BEFORE_DETECTION = 72 * 3600.0
+# One cause is the rule: a second and a third need evidence of their own.
+NULL_PRIORS = (NULL_PRIOR, 0.9, 0.95)
+ONE_SIDED_95 = 1.645
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFit:
+    """What the model says of one logged change. `hidden_harm` is in the signal's unit, None if nothing bounds it."""
+
+    probability: float
+    prior: float
+    log_bayes_factor: float
+    z: float
+    hidden_harm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnloggedFit:
+    """The best unlogged explanation: where it is, since when, and its layer if a version move names one."""
+
+    probability: float
+    layer: Layer | None
+    what: str
+    start: datetime | None
+    effect: float  # in the signal's unit, with the signal's sign
+    error: float
+    rows: Masks
+    move: VersionMove | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The fitted model of one case. `effects` are effects × (changes, then unlogged) probabilities."""
+
+    case: AttributionCase
+    columns: Columns
+    baseline: Baseline
+    exposures: ExposureMatrix
+    reconciliation: Reconciliation
+    quiet: Masks
+    inflation: float
+    changes: tuple[ChangeFit, ...]
+    unlogged: UnloggedFit
+    null: float  # no step at all: mix or nothing
+    effects: Floats
+    effect_nulls: Floats
+
+
+def fit_case(case: AttributionCase) -> Fit:
+    """Run the model. Raises UserError when there is too little to compare."""
+    columns = to_columns(case.traces, case.signal)
+    if columns.signal.size < FEWEST_TRACES:
+        raise UserError(
+            f"Only {columns.signal.size:,} of {len(case.traces):,} traces carry the signal “{case.signal}”; "
+            f"attribution needs at least {FEWEST_TRACES}. Import more traces or choose another signal."
+        )
+    if case.incident:
+        columns = _until(columns, case.incident[1].timestamp())
+    detected = min(case.detected_at.timestamp(), float(columns.seconds[-1]))
+    quiet = _quiet(case, columns, detected)
+    moving = frozenset(VERSION_FACETS) - {"model"} | {change.facet for change in case.changes if change.facet}
+    baseline = fit_baseline(columns, worse=case.worse, moving=moving, quiet=quiet)
+    reconciliation = reconcile(case.changes, columns.traces)
+    exposures = exposure_matrix(case.changes, columns.traces)
+    _forget_never_observed(exposures, case, reconciliation)
+    moves = [(move, seen) for move in reconciliation.never_logged if (seen := _observed(move, columns)) is not None]
+    design = build_design(
+        columns=columns, baseline=baseline, changes=case.changes, exposures=exposures,
+        moves=[seen for _, seen in moves], detected=detected,
+        earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
+    )  # fmt: skip
+    inflation = _inflation(columns, baseline, quiet)
+    gram = baseline.gram(design.columns)
+    cross = design.columns.T @ baseline.project(baseline.outcome)
+    posterior = bayes.single_effects(
+        cross=cross, gram=gram, priors=design.priors, null_priors=NULL_PRIORS, inflation_factor=inflation
+    )
+    owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
+    effects = _by_owner(posterior.inclusion, owner, len(case.changes))
+    found = 1.0 - np.prod(1.0 - effects, axis=0)
+    reach = _reach(case, columns, exposures, quiet, detected)
+    changes = tuple(
+        _change_fit(position, found[position], owner, design, posterior, (cross, gram), baseline, reach[position])
+        for position in range(len(case.changes))
+    )
+    unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [move for move, _ in moves])
+    return Fit(
+        case, columns, baseline, exposures, reconciliation, quiet, inflation, changes, unlogged,
+        float(posterior.null.min(initial=1.0)), effects, posterior.null,
+    )  # fmt: skip
+
+
+def _until(columns: Columns, end: float) -> Columns:
+    """Traces before the end of the incident: what came after is recovery."""
+    keep = columns.seconds < end
+    if keep.all() or keep.sum() < FEWEST_TRACES:
+        return columns
+    count = int(keep.sum())
+    return Columns(
+        columns.traces[:count], columns.seconds[:count], columns.signal[:count],
+        {name: replace(facet, codes=facet.codes[:count]) for name, facet in columns.facets.items()},
+    )  # fmt: skip
+
+
+def _quiet(case: AttributionCase, columns: Columns, detected: float) -> Masks:
+    """Traffic to learn ordinary swings from: until the baseline ends, else until three days before detection."""
+    until = case.baseline[1].timestamp() if case.baseline else detected - QUIET_BEFORE_DETECTION
+    quiet = columns.seconds < until
+    if quiet.sum() < FEWEST_TRACES:
+        quiet = np.arange(quiet.size) < max(quiet.size // 3, FEWEST_TRACES // 2)
+    return quiet
+
+
+def _forget_never_observed(exposures: ExposureMatrix, case: AttributionCase, found: Reconciliation) -> None:
+    """A change that traces say never ran has no exposure, whatever its log says of traces that do not tell."""
+    missing = {row.change_id for row in found.never_observed}
+    for position, change in enumerate(case.changes):
+        if change.id in missing:
+            exposures.shares[:, position] = 0.0
+
+
+def _observed(move: VersionMove, columns: Columns) -> ObservedMove | None:
+    """Traces in the move's scope on its version, or on one first seen after it."""
+    facet = columns.facets.get(move.facet)
+    if facet is None or move.to_version not in facet.values:
+        return None
+    inside = np.ones(columns.seconds.size, dtype=bool)
+    for name, value in move.scope.items():
+        scope = columns.facets.get(name)
+        if scope is None or value not in scope.values:
+            return None
+        inside &= scope.codes == scope.values.index(value)
+    codes = np.where(inside, facet.codes, -1)
+    first = np.full(len(facet.values), np.inf)
+    rows = np.flatnonzero(codes >= 0)
+    np.minimum.at(first, codes[rows], columns.seconds[rows])
+    own = facet.values.index(move.to_version)
+    later = np.append(first >= first[own], False)
+    column = (later[codes] & inside).astype(float)
+    if not column.any():
+        return None
+    where = ", ".join(f"{name} {value}" for name, value in move.scope.items())
+    return ObservedMove(move.layer, where, column)
+
+
+def _inflation(columns: Columns, baseline: Baseline, quiet: Masks) -> float:
+    placebos = placebo_columns(columns, baseline, quiet)
+    if not placebos.shape[1]:
+        return 1.0
+    information = baseline.information(placebos)
+    cross = placebos.T @ baseline.project(baseline.outcome)
+    told = information > 1.0
+    return bayes.inflation(cross[told] / np.sqrt(information[told]))
+
+
+def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], changes: int) -> Floats:
+    """Sum columns to the change they stand for; unlogged ones go to the last place."""
+    totals = np.zeros((inclusion.shape[0], changes + 1))
+    for effect, row in enumerate(inclusion):
+        np.add.at(totals[effect], owner, row)  # −1 is the last place
+    return np.clip(totals, 0.0, 1.0)
+
+
+def _reach(case: AttributionCase, columns: Columns, exposures: ExposureMatrix, quiet: Masks, detected: float) -> Floats:
+    """How much more of the traffic each change reached in the incident than in the quiet time before it."""
+    start = case.incident[0].timestamp() if case.incident else detected - 86_400.0
+    after = columns.seconds >= start
+    if not after.any() or not case.changes:
+        return np.zeros(len(case.changes))
+    return np.asarray(exposures.shares[after].mean(axis=0) - exposures.shares[quiet].mean(axis=0))
+
+
+def _change_fit(
+    position: int,
+    probability: float,
+    owner: npt.NDArray[np.intp],
+    design: Design,
+    posterior: bayes.Posterior,
+    system: tuple[Floats, Floats],
+    baseline: Baseline,
+    reach: float,
+) -> ChangeFit:
+    own = np.flatnonzero(owner == position)
+    if own.size == 0:
+        return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0)
+    effect = int(np.argmax(posterior.inclusion[:, own].sum(axis=1)))
+    prior = float(design.priors[own].sum())
+    logs = posterior.log_bayes_factors[effect, own]
+    factor = float(special.logsumexp(logs + np.log(design.priors[own] / prior)))
+    best = int(own[np.argmax(logs + np.log(design.priors[own]))])
+    z = float(posterior.estimates[effect, best] / np.sqrt(posterior.variances[best]))
+    cross, gram = system
+    others = posterior.fitted.copy()
+    others[own] = 0.0
+    main = int(own[0])
+    hidden: float | None = None
+    if np.isfinite(posterior.variances[main]):
+        estimate = float((cross[main] - gram[main] @ others) / gram[main, main])
+        upper = max(estimate + ONE_SIDED_95 * float(np.sqrt(posterior.variances[main])), 0.0)
+        hidden = upper * max(reach, 0.0) * baseline.scale.slope
+    elif reach <= 0.01:
+        hidden = 0.0
+    return ChangeFit(float(probability), prior, factor, z, hidden)
+
+
+def _unlogged_fit(
+    probability: float,
+    design: Design,
+    posterior: bayes.Posterior,
+    baseline: Baseline,
+    moves: Sequence[VersionMove],
+) -> UnloggedFit:
+    size = baseline.outcome.size
+    rows = [i for i, candidate in enumerate(design.candidates) if candidate.change < 0]
+    if not rows:
+        return UnloggedFit(probability, None, "", None, 0.0, 0.0, np.zeros(size, dtype=bool), None)
+    inclusion = posterior.inclusion[:, rows]
+    effect = int(np.argmax(inclusion.sum(axis=1)))
+    by_move: dict[int, float] = {}
+    for index, weight in zip(rows, inclusion[effect], strict=True):
+        number = design.candidates[index].move
+        by_move[number] = by_move.get(number, 0.0) + float(weight)
+    favourite = max(by_move, key=lambda number: by_move[number])
+    of_kind = [i for i in rows if design.candidates[i].move == favourite]
+    best = max(of_kind, key=lambda i: float(posterior.inclusion[effect, i]))
+    candidate: Candidate = design.candidates[best]
+    scale = baseline.scale
+    return UnloggedFit(
+        probability=probability,
+        layer=candidate.layer,
+        what=candidate.what,
+        start=datetime.fromtimestamp(candidate.start, UTC),
+        effect=float(posterior.estimates[effect, best]) * scale.slope * scale.sign,
+        error=float(np.sqrt(posterior.variances[best])) * scale.slope,
+        rows=design.columns[:, best] > 0,
+        move=moves[favourite] if favourite >= 0 else None,
+    )
+
+
+def layer_probabilities(fit: Fit) -> dict[Layer, float]:
+    """Probability that some cause lies in each layer: 1 − Π over effects of (1 − its share of that effect)."""
+    result = {}
+    for layer in Layer:
+        share = fit.effects[:, [i for i, change in enumerate(fit.case.changes) if change.layer is layer]].sum(axis=1)
+        if fit.unlogged.layer is layer:
+            share = share + fit.effects[:, -1]
+        result[layer] = float(1.0 - np.prod(1.0 - np.clip(share, 0.0, 1.0)))
+    return result

@@ -1,0 +1,66 @@
+"""Did the requests change, or the answers? Kitagawa's split of the change in the mean. Pure.
+
+Kitagawa 1955, "Components of a difference between two rates": with shares s and means m of the groups before (0) and
+after (1), mix = Σ (s₁−s₀)(m₀+m₁)/2 and within = Σ (m₁−m₀)(s₀+s₁)/2; they add up to the whole change.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from postmortem.attribution.columns import Facet
+from postmortem.attribution.shapes import MixGroup, MixSplit
+
+Floats = npt.NDArray[np.float64]
+Masks = npt.NDArray[np.bool_]
+_MAX_GROUPS = 12
+
+
+def split(
+    values: Floats, groups: npt.NDArray[np.integer], before: Masks, after: Masks
+) -> tuple[float, float, Floats, Floats, Floats, Floats]:
+    """Mix part, within part, and the groups' shares and means before and after.
+
+    A group that is absent on one side keeps the other side's mean, so its whole part is mix.
+    """
+    size = int(groups.max(initial=-1)) + 1
+    sides = []
+    for mask in (before, after):
+        count = np.bincount(groups[mask], minlength=size).astype(float)
+        sums = np.bincount(groups[mask], weights=values[mask], minlength=size)
+        sides.append((count, np.divide(sums, count, out=np.full(size, np.nan), where=count > 0)))
+    (count_0, mean_0), (count_1, mean_1) = sides
+    share_0, share_1 = count_0 / max(count_0.sum(), 1), count_1 / max(count_1.sum(), 1)
+    filled_0 = np.nan_to_num(np.where(np.isnan(mean_0), mean_1, mean_0))
+    filled_1 = np.nan_to_num(np.where(np.isnan(mean_1), mean_0, mean_1))
+    mix = float(((share_1 - share_0) * (filled_0 + filled_1) / 2).sum())
+    within = float(((filled_1 - filled_0) * (share_0 + share_1) / 2).sum())
+    return mix, within, share_0, share_1, mean_0, mean_1
+
+
+def mix_split(values: Floats, facets: Mapping[str, Facet], before: Masks, after: Masks) -> MixSplit | None:
+    """The split by the facet whose mix part is largest; None without such facets or with an empty window."""
+    if not before.any() or not after.any() or not facets:
+        return None
+    best: MixSplit | None = None
+    for name, facet in facets.items():
+        codes = np.where(facet.codes < 0, len(facet.values), facet.codes)
+        mix, within, share_0, share_1, mean_0, mean_1 = split(values, codes, before, after)
+        if best is not None and abs(mix) <= abs(best.mix):
+            continue
+        labels = [*facet.values, "other or not recorded"]
+        order = np.argsort(-np.maximum(share_0, share_1), kind="stable")[:_MAX_GROUPS]
+        best = MixSplit(
+            total=mix + within, mix=mix, within=within, facet=name,
+            groups=tuple(
+                MixGroup(
+                    labels[i], float(share_0[i]), float(share_1[i]),
+                    None if np.isnan(mean_0[i]) else float(mean_0[i]),
+                    None if np.isnan(mean_1[i]) else float(mean_1[i]),
+                )
+                for i in order
+                if share_0[i] or share_1[i]
+            ),
+        )  # fmt: skip
+    return best

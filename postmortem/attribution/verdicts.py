@@ -1,0 +1,170 @@
+"""What is proposed for each of the four layers, with the evidence for and against. People decide. Pure."""
+
+from collections.abc import Mapping
+
+from postmortem.attribution.contrasts import ChangeContrast
+from postmortem.attribution.explain import Explained
+from postmortem.attribution.fit import Fit, layer_probabilities
+from postmortem.attribution.shapes import EvidenceText, LayerFinding, OnsetFinding, ProposedVerdict, SignalFacts
+from postmortem.attribution.windows import Windows
+from postmortem.attribution.wording import (
+    amount,
+    apart,
+    change_title,
+    difference_text,
+    level_text,
+    moment_text,
+    movement,
+    plural,
+    probability_text,
+)
+from postmortem.changes.records import ChangeRecord
+from postmortem.lib.layers import Layer
+
+RULED_IN = 0.9
+RULED_OUT = 0.05
+HIDDEN_SHARE = 0.25  # a layer is ruled out only if less than this share of the harm could hide in it
+SUSPECT = 0.05  # from here on a change speaks for its layer
+_MOST_FOR, _MOST_AGAINST = 4, 5
+
+
+def layer_findings(
+    fit: Fit, explained: Explained, windows: Windows, onset: OnsetFinding | None, signal: SignalFacts
+) -> tuple[LayerFinding, ...]:
+    """Four findings, one a layer, in the order of the layers."""
+    probabilities = layer_probabilities(fit)
+    sign = -1.0 if signal.worse == "lower" else 1.0
+    harm = max(sign * windows.drop.estimate, 0.0)
+    findings = []
+    for layer in Layer:
+        hidden = _hidden_harm(fit, layer)
+        verdict = _verdict(fit, layer, probabilities[layer], hidden, harm, explained)
+        speaking = _for(fit, layer, explained, onset, signal)
+        against = _against(fit, layer, explained, onset, signal, hidden, harm)
+        findings.append(LayerFinding(layer, probabilities[layer], verdict, hidden, speaking, against))
+    return tuple(findings)
+
+
+def _hidden_harm(fit: Fit, layer: Layer) -> float | None:
+    """The largest harm that one change of the layer could still hide, in the signal's unit; None if unbounded."""
+    bounds = [one.hidden_harm for one, change in _of_layer(fit, layer)]
+    if any(bound is None for bound in bounds):
+        return None
+    return max((bound for bound in bounds if bound is not None), default=0.0)
+
+
+def _of_layer(fit: Fit, layer: Layer) -> list[tuple[object, ChangeRecord]]:
+    return [(fit.changes[i], change) for i, change in enumerate(fit.case.changes) if change.layer is layer]
+
+
+def _verdict(
+    fit: Fit, layer: Layer, probability: float, hidden: float | None, harm: float, explained: Explained
+) -> ProposedVerdict:
+    if probability >= RULED_IN:
+        return "ruled_in"
+    # An unlogged step without a layer could lie in any of the four.
+    unknown = fit.unlogged.probability / len(Layer) if fit.unlogged.layer is None else 0.0
+    if probability + unknown >= RULED_OUT or hidden is None or hidden >= HIDDEN_SHARE * harm:
+        return "open"
+    has_changes = any(change.layer is layer for change in fit.case.changes)
+    if not has_changes and explained.hypotheses[0].probability < RULED_IN:
+        return "open"
+    return "ruled_out"
+
+
+def _row_text(change: ChangeRecord, contrast: ChangeContrast, probability: float, signal: SignalFacts) -> str:
+    how = "at the same time" if contrast.same_time else "after against before"
+    return (
+        f"{change_title(change)}: {level_text(contrast.exposed.mean, signal)} with it, "
+        f"{level_text(contrast.unexposed.mean, signal)} without, {how}: "
+        f"{difference_text(contrast.difference, signal)}, "
+        f"n {contrast.exposed.count:,} and {contrast.unexposed.count:,}; {probability_text(probability)}"
+    )
+
+
+def _for(
+    fit: Fit, layer: Layer, explained: Explained, onset: OnsetFinding | None, signal: SignalFacts
+) -> tuple[EvidenceText, ...]:
+    texts: list[EvidenceText] = []
+    if fit.unlogged.layer is layer and fit.unlogged.probability >= SUSPECT:
+        best = next(one for one in explained.hypotheses if one.kind == "unlogged")
+        texts.append(EvidenceText(f"{best.sentence.rstrip('.')}; {probability_text(best.probability)}"))
+    for one in explained.hypotheses:
+        if one.kind != "change" or one.layer is not layer or one.probability < SUSPECT:
+            continue
+        change = _change(fit, one.changes[0])
+        contrast = explained.contrasts[change.id]
+        if contrast is not None:
+            texts.append(EvidenceText(_row_text(change, contrast, one.probability, signal), change.id))
+        if onset is not None and onset.interval[0] <= change.at <= onset.interval[1]:
+            texts.append(
+                EvidenceText(
+                    f"{change_title(change)} began {moment_text(change.at)}; the {movement(signal)} began between "
+                    f"{moment_text(onset.interval[0])} and {moment_text(onset.interval[1])}",
+                    change.id,
+                )
+            )
+    leading = fit.unlogged.move
+    texts += [
+        EvidenceText(
+            f"{row.facet} {row.from_version} → {row.to_version} appears in {plural(row.trace_count, 'trace')} "
+            f"from {moment_text(row.at)}, and no log mentions it"
+        )
+        for row in fit.reconciliation.never_logged
+        if row.layer is layer and row is not leading and (onset is None or row.at <= onset.interval[1])
+    ]
+    return tuple(texts[:_MOST_FOR])
+
+
+def _against(
+    fit: Fit,
+    layer: Layer,
+    explained: Explained,
+    onset: OnsetFinding | None,
+    signal: SignalFacts,
+    hidden: float | None,
+    harm: float,
+) -> tuple[EvidenceText, ...]:
+    own = [change for change in fit.case.changes if change.layer is layer]
+    if not own:
+        return (EvidenceText("No change of this layer is in the log for this time"),)
+    texts: list[EvidenceText] = []
+    if hidden is not None and harm > 0:
+        texts.append(
+            EvidenceText(
+                f"At most {amount(hidden, signal)} of the {movement(signal)} of {amount(harm, signal)} could still "
+                f"hide in one of its {plural(len(own), 'logged change')} (95% bound)"
+            )
+        )
+    missing = {row.change_id: row.reason for row in fit.reconciliation.never_observed}
+    weak = [
+        one
+        for one in explained.hypotheses
+        if one.kind == "change" and one.layer is layer and one.probability < SUSPECT and one.changes[0] not in missing
+    ]
+    for one in weak[:2]:
+        change = _change(fit, one.changes[0])
+        contrast = explained.contrasts[change.id]
+        if contrast is not None and contrast.same_time:
+            texts.append(EvidenceText(_row_text(change, contrast, one.probability, signal), change.id))
+    if onset is not None:
+        late = [change for change in own if change.at > onset.interval[1] and change.id not in missing]
+        texts += [
+            EvidenceText(f"{change_title(change)} began {apart(onset.at, change.at)} after the onset", change.id)
+            for change in late[:2]
+        ]
+    texts += [
+        EvidenceText(f"{change_title(change)} reached no trace: {missing[change.id]}", change.id)
+        for change in own
+        if change.id in missing
+    ][:2]
+    return tuple(texts[:_MOST_AGAINST])
+
+
+def _change(fit: Fit, identifier: str) -> ChangeRecord:
+    return next(change for change in fit.case.changes if change.id == identifier)
+
+
+def describe_verdicts(findings: tuple[LayerFinding, ...]) -> Mapping[str, str]:
+    """Layer → verdict, for logs and tests."""
+    return {one.layer.value: one.verdict for one in findings}

@@ -1,0 +1,100 @@
+"""Numbers and sentences as leaders read them: short, exact, each with its interval and count. Pure."""
+
+from datetime import datetime
+
+from postmortem.attribution.shapes import Estimate, Interval, Level, SignalFacts
+from postmortem.changes.records import ChangeRecord
+from postmortem.lib.clock import describe_duration
+from postmortem.traces.signals import SIGNALS, signal_label
+
+
+def signal_facts(name: str, worse: str, *, binary: bool) -> SignalFacts:
+    """Label, kind and unit of a signal; scores of 0 and 1 are shares."""
+    built_in = SIGNALS.get(name)
+    unit = "share" if binary else (built_in.unit if built_in else "score")
+    return SignalFacts(name, signal_label(name), worse, "binary" if binary else "continuous", unit)
+
+
+def signed(text: str) -> str:
+    """A typographic minus instead of a hyphen."""
+    return text.replace("-", "−")
+
+
+def level_text(value: float, signal: SignalFacts) -> str:
+    """A level with its unit: "79.3%", "1.8 s", "$0.0120", "0.713"."""
+    return signed(_with_unit(_level_digits(value, signal), signal))
+
+
+def _level_digits(value: float, signal: SignalFacts) -> str:
+    if signal.unit == "share":
+        return f"{100 * value:.1f}"
+    if signal.unit == "s":
+        return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.4f}" if signal.unit == "USD" else f"{value:.3g}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _with_unit(digits: str, signal: SignalFacts) -> str:
+    return {"share": f"{digits}%", "s": f"{digits} s", "USD": f"${digits}"}.get(signal.unit, digits)
+
+
+def levels(level: Level, signal: SignalFacts) -> str:
+    """Level with interval and count: "79.3% (77.8 to 80.7), n 3,092"."""
+    low, high = (signed(_level_digits(bound, signal)) for bound in level.interval)
+    return f"{level_text(level.mean, signal)} ({low} to {high}), n {level.count:,}"
+
+
+def difference_text(estimate: Estimate, signal: SignalFacts) -> str:
+    """Difference with interval: "−13.0 points (−14.7 to −11.2)", "+0.84 s (0.61 to 1.07)"."""
+    return f"{points(estimate.estimate, signal)} ({interval_text(estimate.interval, signal)})"
+
+
+def points(value: float, signal: SignalFacts) -> str:
+    """A difference with sign and unit."""
+    digits = _level_digits(value, signal)
+    if float(digits) == 0:
+        digits = digits.lstrip("-")
+    plus = "+" if float(digits) > 0 else ""
+    unit = {"share": " points", "s": " s", "USD": " USD"}.get(signal.unit, "")
+    return signed(f"{plus}{digits}{unit}")
+
+
+def amount(value: float, signal: SignalFacts) -> str:
+    """A size without sign: "0.9 points", "0.30 s"."""
+    return points(abs(value), signal).lstrip("+")
+
+
+def interval_text(interval: Interval, signal: SignalFacts) -> str:
+    """Bounds of a difference without unit."""
+    return " to ".join(signed(_level_digits(bound, signal)) for bound in interval)
+
+
+def probability_text(probability: float) -> str:
+    """ "P 0.97"; never quite 0 or 1, as a model never is."""
+    if probability >= 0.995:
+        return "P > 0.99"
+    return "P < 0.01" if probability < 0.005 else f"P {probability:.2f}"
+
+
+def moment_text(moment: datetime) -> str:
+    """ "9 March 09:20" (UTC)."""
+    return f"{moment.day} {moment:%B %H:%M} UTC"
+
+
+def apart(earlier: datetime, later: datetime) -> str:
+    """How far apart two moments are, in words."""
+    return describe_duration(later - earlier)
+
+
+def change_title(change: ChangeRecord) -> str:
+    """What the log says the change was, else its id."""
+    return change.summary.strip() or change.id
+
+
+def movement(signal: SignalFacts) -> str:
+    """What the signal did: "drop" or "rise"."""
+    return "drop" if signal.worse == "lower" else "rise"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 change", "1,204 traces"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
