@@ -73,8 +73,10 @@ class IncidentForm(forms.ModelForm):
     }
     LABELS = {"affected_people": "People affected", "resolved_at": "Resolved at"}  # noqa: RUF012
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, may_manage: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not may_manage:
+            del self.fields["visibility"]
         for name in self.MOMENTS:
             self.fields[name] = MomentField(required=False, label=self.fields[name].label)
         for name, text in self.HELP.items():
@@ -166,9 +168,10 @@ def incident_edit(request: HttpRequest, number: str) -> HttpResponse:
     """The record's words, windows and clocks; two people who edit at once both keep their text."""
     incident = open_incident(request, number)
     require(request.user, Capability.REVIEW, incident)
+    may_manage = may(request.user, Capability.MANAGE, incident)
     conflict: EditConflict | None = None
     if request.method == "POST":
-        form = IncidentForm(request.POST, instance=Incident(pk=incident.pk, feature=incident.feature))
+        form = IncidentForm(request.POST, instance=Incident(), may_manage=may_manage)
         if form.is_valid():
             fields = dict(form.cleaned_data)
             revision = fields.pop("revision")
@@ -184,7 +187,7 @@ def incident_edit(request: HttpRequest, number: str) -> HttpResponse:
                 messages.success(request, "Saved.")
                 return redirect("incident-overview", incident.number)
     else:
-        form = IncidentForm(instance=incident, initial={"revision": incident.revision})
+        form = IncidentForm(instance=incident, initial={"revision": incident.revision}, may_manage=may_manage)
     context = {
         "form": form,
         "conflict": conflict,
@@ -289,4 +292,3 @@ urlpatterns = [
     path("incidents/<str:number>/timeline/", incident_timeline, name="incident-timeline"),
     path("incidents/<str:number>/timeline/<int:pk>/toggle/", timeline_toggle, name="timeline-toggle"),
 ]
-

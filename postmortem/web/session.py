@@ -1,6 +1,5 @@
 """Signing in and out, one's own account, and the page that explains the method."""
 
-
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required

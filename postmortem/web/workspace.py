@@ -64,7 +64,7 @@ _STAGES = [
 
 
 def open_incident(request: HttpRequest, number: str, capability: Capability = Capability.VIEW) -> Incident:
-    """The incident with `number` if the signed-in person may see it, else 404; PermissionDenied without `capability`."""
+    """The incident with `number`, 404 if the signed-in person may not see it, 403 without `capability`."""
     try:
         incident = get_incident(request.user, number)
     except Incident.DoesNotExist as error:
@@ -114,13 +114,14 @@ def render_stage(
     incident: Incident,
     stage: str,
     context: dict[str, Any] | None = None,
+    *,
     status: int = 200,
 ) -> HttpResponse:
     """Render a page of `incident` inside its workspace frame."""
     frame = {
         "incident": incident,
         "current_stage": stage,
-        "stage_title": dict((name, label) for name, label, _, _ in _STAGES).get(stage, ""),
+        "stage_title": {name: label for name, label, _, _ in _STAGES}.get(stage, ""),
         "workspace": build_workspace(incident, request.user),
     }
     return render(request, template, frame | (context or {}), status=status)
