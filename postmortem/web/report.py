@@ -1,14 +1,114 @@
-"""Report."""
+"""The Report page: what is missing, previews, publication, frozen versions and their downloads."""
 
-from django.http import HttpRequest, HttpResponse
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
+from django.views.decorators.http import require_GET, require_POST
 
+from postmortem.incidents.permissions import Capability
+from postmortem.incidents.states import reopen_for_correction
+from postmortem.lib.errors import UserError
+from postmortem.report.documents import FORMATS, VIEWS, make_document
+from postmortem.report.models import Report
+from postmortem.report.record import assemble_record
+from postmortem.report.selectors import reports
+from postmortem.report.services import publish, read_record
 from postmortem.web.workspace import open_incident, render_stage
 
 
-def page(request: HttpRequest, number: str) -> HttpResponse:
-    """Report."""
-    return render_stage(request, "web/incident_base.html", open_incident(request, number), "report")
+class PublishForm(forms.Form):
+    """A person says that the record is ready."""
+
+    confirmed = forms.BooleanField(
+        error_messages={"required": "Tick that the record is ready; a published report cannot be changed."}
+    )
 
 
-urlpatterns = [path("incidents/<str:number>/report/", page, name="report")]
+class CorrectionForm(forms.Form):
+    """Why a published report has to be corrected."""
+
+    reason = forms.CharField(max_length=2000, error_messages={"required": "Say what needs correcting."})
+
+
+@require_GET
+def report(request: HttpRequest, number: str) -> HttpResponse:
+    """What stands between the draft and publication; published versions."""
+    incident = open_incident(request, number)
+    context = {"reports": reports(incident), "views": VIEWS, "formats": FORMATS}
+    return render_stage(request, "report_pages/page.html", incident, "report", context)
+
+
+@require_POST
+def report_publish(request: HttpRequest, number: str) -> HttpResponse:
+    """Freeze the record; refused with the list of what is missing."""
+    incident = open_incident(request, number, Capability.PUBLISH)
+    form = PublishForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(form.errors["confirmed"]))
+        return redirect("report", incident.number)
+    last = reports(incident)
+    reason = request.POST.get("correction_reason", "").strip()[:2000] if last else ""
+    try:
+        published = publish(incident=incident, by=request.user, correction_reason=reason)
+    except UserError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"Version {published.version} is published and frozen.")
+    return redirect("report", incident.number)
+
+
+@require_POST
+def report_correct(request: HttpRequest, number: str) -> HttpResponse:
+    """Open a published incident again; the published version stays as it is."""
+    incident = open_incident(request, number, Capability.PUBLISH)
+    form = CorrectionForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise UserError(" ".join(form.errors["reason"]))
+        reopen_for_correction(incident=incident, by=request.user, reason=form.cleaned_data["reason"])
+        messages.success(request, "Open for correction. Publishing again makes a new version that names this one.")
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("report", incident.number)
+
+
+@require_GET
+def report_draft(request: HttpRequest, number: str, view: str, form: str) -> HttpResponse:
+    """A preview of the record as it stands now, marked DRAFT."""
+    incident = open_incident(request, number)
+    return _document(assemble_record(incident), view, form, report=None)
+
+
+@require_GET
+def report_version(request: HttpRequest, number: str, version: int, view: str, form: str) -> HttpResponse:
+    """A published version, rendered from its frozen record."""
+    incident = open_incident(request, number)
+    one = get_object_or_404(Report, incident=incident, version=version)
+    return _document(read_record(one), view, form, report=one)
+
+
+def _document(record: dict, view: str, form: str, report: Report | None) -> HttpResponse:
+    if view not in VIEWS or form not in FORMATS:
+        raise Http404("There is no such view of the report.")
+    document = make_document(
+        record,
+        view=view,
+        form=form,
+        version=report.version if report else None,
+        sha256=report.sha256 if report else "",
+    )
+    response = HttpResponse(document.data, content_type=document.media_type)
+    how = "inline" if form in ("pdf", "html") else "attachment"
+    response["Content-Disposition"] = f'{how}; filename="{document.filename}"'
+    return response
+
+
+urlpatterns = [
+    path("incidents/<str:number>/report/", report, name="report"),
+    path("incidents/<str:number>/report/publish/", report_publish, name="report-publish"),
+    path("incidents/<str:number>/report/correct/", report_correct, name="report-correct"),
+    path("incidents/<str:number>/report/draft/<str:view>.<str:form>", report_draft, name="report-draft"),
+    path("incidents/<str:number>/report/v<int:version>/<str:view>.<str:form>", report_version, name="report-version"),
+]
