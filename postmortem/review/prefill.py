@@ -1,7 +1,7 @@
 """What is already known about a question, in real numbers from the join and the attribution. No Django here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import sqrt
 from typing import Any
@@ -11,6 +11,7 @@ from postmortem.lib.layers import Layer
 from postmortem.review.facts import ChangeFact, ReviewFacts
 
 _NEAR_ONSET = timedelta(hours=12)  # logs are late by hours
+_UNITS = {"share": " points", "s": " s", "USD": " USD"}  # of a difference
 _SHOWN = 3  # longest list in a prefill; the rest is counted
 
 
@@ -69,11 +70,6 @@ def _not_recorded(names: tuple[str, ...]) -> Prefill:
     return Prefill((("Known", text),), "the traces", "cannot_tell", names)
 
 
-def _listed(parts: list[str]) -> str:
-    more = len(parts) - _SHOWN
-    return "; ".join(parts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
 def _number(value: float, unit: str) -> str:
     if unit == "share":
         return f"{100 * value:.1f}"
@@ -85,9 +81,12 @@ def _estimate(row: Mapping[str, Any] | None, unit: str) -> str:
     if not row or row.get("estimate") is None:
         return "not estimated"
     low, high = row.get("interval") or (row["estimate"], row["estimate"])
-    names = {"share": " points", "s": " s", "USD": " USD"}
-    text = f"{_number(row['estimate'], unit)} ({_number(low, unit)} to {_number(high, unit)}){names.get(unit, '')}"
+    text = f"{_number(row['estimate'], unit)} ({_number(low, unit)} to {_number(high, unit)}){_UNITS.get(unit, '')}"
     return text.replace("-", "−")
+
+
+def _size(value: float, unit: str) -> str:
+    return _number(value, unit) + _UNITS.get(unit, "")
 
 
 def _unit(facts: ReviewFacts) -> str:
@@ -136,24 +135,17 @@ def _exposure(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     if not changes:
         return Prefill((("Changes of this layer", "none logged"),), "the change log", "no")
     known = [
-        (change.summary[:80], f"{share_text(change.exposed_count, facts.trace_count)}, {change.state}")
+        (change.summary[:80], f"Exposed {share_text(change.exposed_count, facts.trace_count)}, {change.state}")
         for change in changes[:_SHOWN]
+        if change.exposed_count
     ]
-    reached = sum(change.exposed_count > 0 for change in changes)
-    known.append(("Reached traces", f"{reached} of {len(changes)} changes"))
-    return Prefill(tuple(known), "the join", "yes" if reached else "no")
-
-
-def _never_observed(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
-    """Logged changes that reached no trace."""
-    changes = facts.of_layer(layer)
-    if not facts.trace_count:
-        return Prefill((("Traces", "none imported yet"),))
     missing = [change for change in changes if change.id in facts.never_observed]
-    verb = "change reached" if len(changes) == 1 else "changes reached"
-    known = [("Logged, not observed", f"{len(missing)} of {len(changes)} {verb} no trace")]
-    known += [(change.summary[:80], facts.never_observed[change.id]) for change in missing[:_SHOWN]]
-    return Prefill(tuple(known), "the join", "yes" if missing else "no")
+    if missing:
+        noun = "change" if len(changes) == 1 else "changes"
+        known.append(("Logged, not observed", f"{len(missing)} of {len(changes)} {noun} reached no trace"))
+        known += [(change.summary[:80], facts.never_observed[change.id]) for change in missing[:_SHOWN]]
+    reached = any(change.exposed_count and change.id not in facts.never_observed for change in changes)
+    return Prefill(tuple(known), "the join", "yes" if reached else "no")
 
 
 def _never_logged(layer: Layer, facts: ReviewFacts, names: tuple[str, ...]) -> Prefill:
@@ -233,9 +225,20 @@ def _agreement(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     if moved["encoder"].missing and moved["encoder"].suggested == "cannot_tell":
         return _not_recorded(("encoder", "index_version"))
     encoder, index = moved["encoder"].suggested, moved["index_version"].suggested
-    suggested = {("yes", "no"): "no", ("no", "yes"): "no", ("no", "no"): "yes"}.get((str(encoder), str(index)))
+    suggested = {("yes", "no"): "no", ("no", "no"): "yes"}.get((str(encoder), str(index)))
     missing = tuple(name for name in moved if name not in facts.facets)
     return Prefill(moved["encoder"].known + moved["index_version"].known, "the join", suggested, missing)
+
+
+def _may_have_moved(layer: Layer, facts: ReviewFacts, names: tuple[str, ...]) -> Prefill:
+    """As `_moves`, where a move alone says too little to suggest yes."""
+    found = _moves(layer, facts, names)
+    return replace(found, suggested=None) if found.suggested == "yes" else found
+
+
+def _changes_near_onset(layer: Layer, facts: ReviewFacts, names: tuple[str, ...]) -> Prefill:
+    """As `_near_onset`, where the time alone suggests nothing."""
+    return replace(_near_onset(layer, facts, names), suggested=None)
 
 
 def _near_onset(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
@@ -288,11 +291,28 @@ def _hidden_harm(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefil
         return _not_run()
     unit = _unit(facts)
     known = [("Probability of this layer", f"{float(row.get('probability') or 0):.2f}")]
-    harm = row.get("largest_hidden_harm")
-    known.append(("Harm it could still hide", "not estimated" if harm is None else _number(abs(harm), unit)))
-    known.append(("The incident's drop", _estimate((facts.finding or {}).get("drop"), unit)))
-    suggested = {"ruled_in": "yes", "ruled_out": "no"}.get(str(row.get("verdict")), "cannot_tell")
+    harm, drop = row.get("largest_hidden_harm"), (facts.finding or {}).get("drop") or {}
+    known.append(("Harm it could still hide", "not estimated" if harm is None else _size(abs(harm), unit)))
+    known.append(("The incident's drop", _estimate(drop, unit)))
+    suggested = "cannot_tell"
+    if harm is not None and drop.get("estimate") is not None:
+        suggested = "yes" if abs(harm) >= abs(drop["estimate"]) / 4 else "no"
     return Prefill(tuple(known), _run(facts), suggested)
+
+
+def _others(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
+    """What else could explain the drop: the other layers, an unlogged step, the traffic mix."""
+    own = facts.layer_finding(layer)
+    if own is None:
+        return _not_run()
+    rest = [row for row in (facts.finding or {}).get("layers") or [] if row.get("layer") != layer.value]
+    known = [(str(row["layer"]).capitalize(), f"P {float(row.get('probability') or 0):.2f}") for row in rest]
+    for kind, label in (("unlogged", "A step that no log mentions"), ("mix", "A shift of the traffic mix")):
+        known += [(label, f"P {float(row.get('probability') or 0):.2f}") for row in facts.hypotheses(kind=kind)[:1]]
+    if own.get("verdict") == "ruled_in":
+        return Prefill(tuple(known), _run(facts), "no")
+    likely = own.get("verdict") == "ruled_out" or any(row.get("verdict") == "ruled_in" for row in rest)
+    return Prefill(tuple(known), _run(facts), "yes" if likely else None)
 
 
 def _mix(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
@@ -305,9 +325,9 @@ def _mix(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     unit = _unit(facts)
     total, part = float(mix["total"]), float(mix["mix"])
     known = [
-        (f"From the mix of {mix['facet']}", _number(part, unit).replace("-", "−")),
-        ("Within groups", _number(float(mix["within"]), unit).replace("-", "−")),
-        ("Whole change", _number(total, unit).replace("-", "−")),
+        (f"From the mix of {mix['facet']}", _size(part, unit).replace("-", "−")),
+        ("Within groups", _size(float(mix["within"]), unit).replace("-", "−")),
+        ("Whole change", _size(total, unit).replace("-", "−")),
     ]
     grown = max(mix.get("groups") or [], key=lambda group: group["share_after"] - group["share_before"], default=None)
     if grown:
@@ -350,12 +370,14 @@ def _detection(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
 _PREFILLS: dict[str, Callable[[Layer, ReviewFacts, tuple[str, ...]], Prefill]] = {
     "leading": _leading,
     "exposure": _exposure,
-    "never_observed": _never_observed,
     "never_logged": _never_logged,
     "moves": _moves,
     "facet": _facet,
     "agreement": _agreement,
+    "may_have_moved": _may_have_moved,
     "near_onset": _near_onset,
+    "changes_near_onset": _changes_near_onset,
+    "others": _others,
     "rollback": _rollback,
     "rollout": _rollout,
     "hidden_harm": _hidden_harm,
