@@ -1,0 +1,31 @@
+# The two commands: `make demo` opens the workbench on example incidents, `make test` proves everything.
+# Both do their own set-up; a second run takes seconds.
+
+PYTHON := .venv/bin/python
+
+.PHONY: help setup demo run worker test
+
+help:
+	@echo "make demo     set up, load the example incidents, open the workbench"
+	@echo "make test     set up and run every check and test"
+	@echo "make setup    only make .venv ready for manage.py"
+	@echo "make run      web server on your own data (DATABASE_URL, SITE_URL, PORT; see README)"
+	@echo "make worker   background worker on the same data"
+
+setup:
+	@python=$$(sh tools/find_python.sh) && "$$python" tools/setup.py
+
+demo: setup
+	@exec $(PYTHON) tools/demo.py
+
+run: setup
+	@$(PYTHON) manage.py migrate --verbosity 0
+	@$(PYTHON) manage.py collectstatic --no-input --verbosity 0
+	@exec .venv/bin/gunicorn postmortem.wsgi --bind 127.0.0.1:$${PORT:-8000} --workers 2 --threads 8
+
+worker: setup
+	@exec $(PYTHON) manage.py work
+
+test:
+	@python=$$(sh tools/find_python.sh) && "$$python" tools/setup.py --tests --strict
+	@exec $(PYTHON) tools/run_tests.py
