@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def _incident(self, number: str, email: str) -> None:
         from postmortem.accounts.models import Person  # noqa: PLC0415  --cases needs no models
-        from postmortem.attribution import services  # noqa: PLC0415
+        from postmortem.attribution import selectors, services  # noqa: PLC0415
         from postmortem.incidents.models import Incident  # noqa: PLC0415
 
         try:
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         except Incident.DoesNotExist as error:
             raise CommandError(f"There is no incident {number}.") from error
         if not email:
-            result = result_to_json(attribute(services.case_of_incident(incident)))
+            result = result_to_json(attribute(selectors.attribution_case(incident)))
         else:
             person = Person.objects.filter(email__iexact=email, is_active=True).first()
             if person is None:

@@ -1,0 +1,77 @@
+"""Reads of the attribution room: findings, whether they are stale, and the case that an incident makes."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from postmortem.attribution.models import Finding
+from postmortem.attribution.shapes import AttributionCase
+from postmortem.changes.selectors import change_records, changes_for_incident
+from postmortem.incidents.models import Incident
+from postmortem.lib.clock import format_moment
+from postmortem.lib.errors import UserError
+from postmortem.lib.hashing import canonical_json, sha256_hex
+from postmortem.traces.models import EvidenceBlob, Score, Trace
+from postmortem.traces.selectors import trace_records
+
+
+def findings(incident: Incident) -> QuerySet[Finding]:
+    """All runs of the incident, the newest first, with who ran them."""
+    return Finding.objects.filter(incident=incident).select_related("run_by").order_by("-number")
+
+
+def latest_finding(incident: Incident) -> Finding | None:
+    """The newest run, None before the first."""
+    return findings(incident).first()
+
+
+def finding_is_stale(incident: Incident, finding: Finding) -> bool:
+    """Whether evidence, changes, signal or windows changed since the run. Four queries, whatever the number of traces."""
+    return inputs_sha256(incident) != finding.inputs_sha256
+
+
+def case_inputs(incident: Incident) -> dict[str, Any]:
+    """What an attribution of this incident rests on, as plain JSON.
+
+    Evidence and changes stand there by the SHA-256 of their content: evidence bytes are never edited,
+    so their hashes and the counts tell whether anything came or went.
+    """
+    moments = {
+        name: format_moment(value) if (value := getattr(incident, name)) else None
+        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at")
+    }
+    blobs = EvidenceBlob.objects.filter(imports__incident=incident).distinct().order_by("sha256")
+    return {
+        "signal": incident.signal,
+        "worse": incident.worse,
+        **moments,
+        "changes": sorted([*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256")),
+        "evidence": list(blobs.values_list("sha256", flat=True)),
+        "traces": Trace.objects.filter(incident=incident).count(),
+        "scores": Score.objects.filter(trace__incident=incident, name=incident.signal).count(),
+    }
+
+
+def inputs_sha256(incident: Incident) -> str:
+    """Hash of `case_inputs`: equal inputs have equal hashes."""
+    return sha256_hex(canonical_json(case_inputs(incident)))
+
+
+def attribution_case(incident: Incident) -> AttributionCase:
+    """The incident as a case. Raises UserError that says what is still to be entered or imported."""
+    if not incident.signal:
+        raise UserError("No signal is chosen; choose on the incident's edit page what got worse.")
+    if not (incident.baseline_start and incident.baseline_end and incident.incident_start and incident.incident_end):
+        raise UserError("The baseline or the incident window is missing; enter both on the incident's edit page.")
+    traces = trace_records(incident)
+    if not traces:
+        raise UserError("There are no traces; import evidence before you run the attribution.")
+    return AttributionCase(
+        signal=incident.signal,
+        worse=incident.worse,
+        detected_at=incident.detected_at or incident.incident_end,
+        traces=traces,
+        changes=change_records(incident),
+        baseline=(incident.baseline_start, incident.baseline_end),
+        incident=(incident.incident_start, incident.incident_end),
+    )

@@ -1,0 +1,59 @@
+"""Writes of the attribution room: run the method over an incident and keep what it said."""
+
+from functools import cache
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Max
+
+from postmortem.accounts import audit
+from postmortem.accounts.models import Person
+from postmortem.attribution.interface import METHOD, attribute, result_to_json
+from postmortem.attribution.models import Finding
+from postmortem.attribution.selectors import attribution_case, inputs_sha256
+from postmortem.incidents.models import Incident
+from postmortem.incidents.permissions import Capability, require
+from postmortem.lib.hashing import sha256_hex
+
+
+def run_attribution(*, incident: Incident, by: Person) -> Finding:
+    """Run the attribution and add a finding, numbered from 1 within the incident.
+
+    Earlier findings stay. Raises PermissionDenied, or UserError when the signal, a window or traces are missing.
+    """
+    require(by, Capability.REVIEW, incident)
+    inputs = inputs_sha256(incident)
+    result = result_to_json(attribute(attribution_case(incident)))
+    with transaction.atomic():
+        # The lock keeps two runs that end together from taking one number.
+        Incident.objects.select_for_update().get(pk=incident.pk)
+        last = Finding.objects.filter(incident=incident).aggregate(last=Max("number"))["last"] or 0
+        finding = Finding.objects.create(
+            incident=incident,
+            number=last + 1,
+            method=METHOD,
+            code_version=code_version(),
+            inputs_sha256=inputs,
+            parameters={
+                "signal": incident.signal,
+                "worse": incident.worse,
+                "windows": result["windows"],
+            },
+            result=result,
+            run_by=by,
+        )
+        audit.record(
+            person=by,
+            action="attribution run",
+            subject=f"run {finding.number}",
+            incident_number=incident.number,
+            after={"headline": result["headline"], "inputs": inputs},
+        )
+    return finding
+
+
+@cache
+def code_version() -> str:
+    """Short hash of the method's own source: equal code has an equal version, with or without a checkout."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256_hex(b"\0".join(source.read_bytes() for source in sources))[:12]
