@@ -180,7 +180,8 @@ class HttpReader:
     def _wait_after(self, failure: HttpFailure, attempt: int, waited: float, patient: bool) -> float:
         """Seconds to wait before asking again; raises where asking again is no use."""
         if failure.status == 429:
-            wait = _retry_after(failure.headers) or self._backoff * 2 ** (attempt - 1)
+            backoff: float = self._backoff * 2 ** (attempt - 1)
+            wait = _retry_after(failure.headers) or backoff
             if attempt == _TRIES or waited + wait > self._max_wait:
                 raise RateLimited(
                     f"{self.base_url} allows no more reads for now; the import can go on in {max(1, round(wait))} s.",
@@ -195,7 +196,7 @@ class HttpReader:
                 ) from failure
             return self._backoff
         if failure.status in _PASSING and attempt < _TRIES:
-            return self._backoff * 2 ** (attempt - 1)
+            return float(self._backoff * 2 ** (attempt - 1))
         raise _lasting(self.base_url, failure) from failure
 
     def _keep(self, response: httpx.Response) -> None:

@@ -109,8 +109,11 @@ class _Window:
     newest: dict[str, datetime] = field(default_factory=dict)
     rooted: dict[str, datetime] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    down_to: datetime = datetime.max
     share: float = 0.0
+    down_to: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.down_to = self.end
 
     def read_span(self, span: Span, up_to: int, others: list[Span]) -> Generator[WindowPage, None, Span | None]:
         """Hand out the span's traces until there are `up_to` in all; returns what is left of the span, if anything."""
