@@ -23,6 +23,11 @@ class PromptVersionLike(Protocol):
     def created_by(self) -> str | None: ...
 
 
+def change_id(version: PromptVersionLike) -> str:
+    """The id under which a prompt version is logged; the same version always has the same one."""
+    return f"prompt:{version.name[:180]}:{version.version}"
+
+
 def prompt_changes(versions: Iterable[PromptVersionLike]) -> list[ChangeRecord]:
     """One change for each prompt version, in the order of their creation.
 
@@ -44,7 +49,7 @@ def _changes_of_one(name: str, versions: Sequence[PromptVersionLike]) -> list[Ch
         message = (version.commit_message or "").strip().split("\n")[0]
         changes.append(
             ChangeRecord(
-                id=f"prompt:{name[:180]}:{version.version}",
+                id=change_id(version),
                 layer=Layer.PROMPT,
                 at=version.created_at,
                 until=version.created_at,

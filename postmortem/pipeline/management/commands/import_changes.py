@@ -1,0 +1,41 @@
+"""`manage.py import_changes INC-2026-0001 changes.jsonl more.csv`."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from postmortem.changes.parse import MAX_FILE_BYTES
+from postmortem.changes.services import import_changes
+from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
+
+
+class Command(BaseCommand):
+    """Importing the same file twice adds nothing."""
+
+    help = "Add change logs (JSONL or CSV in the open format) to the feature that an incident is about."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("incident", metavar="INC", help="incident number, like INC-2026-0001")
+        parser.add_argument("files", metavar="FILE", nargs="+", type=Path)
+        add_by_argument(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        person = acting_person(options["by"])
+        incident = incident_for(person, options["incident"])
+        for path in options["files"]:
+            try:
+                with path.open("rb") as file:
+                    data = file.read(MAX_FILE_BYTES + 1)
+            except OSError as error:
+                raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+            with clear_errors():
+                outcome = import_changes(
+                    feature=incident.feature, by=person, filename=path.name, data=data, incident=incident
+                )
+            line = f"{path.name}: {outcome.added} added, {outcome.unchanged} were there already"
+            if outcome.conflicting:
+                line += (
+                    f", {len(outcome.conflicting)} differ from what is stored: {', '.join(outcome.conflicting[:10])}"
+                )
+            self.stdout.write(f"{line}.")
