@@ -19,6 +19,7 @@ from postmortem.incidents.permissions import Capability, may, require, visible_i
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.review.causal_graph import CausalGraph, check_graph
 from postmortem.review.models import ContributingFactor
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -154,6 +155,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "open_count": sum(item.status in _UNFINISHED for item in items),
         "owners": len({item.owner_id for item in items}),
         "statuses": ActionItem.Status.choices,
+        "uncut": uncut_paths(selectors.graph(incident)),
     }
     return render_stage(request, "actions/actions.html", incident, "actions", context)
 
@@ -345,6 +347,17 @@ def _differences(form: ActionForm, conflict: EditConflict | None) -> list[tuple[
         typed = form.cleaned_data.get(name)
         if str(stored or "") not in (str(typed or ""), str(getattr(typed, "pk", "") or "")):
             rows.append((form.fields[name].label or name.replace("_", " ").capitalize(), stored, typed))
+    return rows
+
+
+def uncut_paths(graph: CausalGraph) -> list[tuple[str, int, str]]:
+    """Paths that nothing cuts, in words, each with the factor that is best cut: (path, factor, its text)."""
+    check = check_graph(graph)
+    rows = []
+    for way in check.uncut_paths:
+        nodes = [graph.node(node) for node in way]
+        best = next((node for node in nodes if node.id in check.cut_suggestion), nodes[0])
+        rows.append((" → ".join(node.text for node in nodes), best.id, best.text))
     return rows
 
 

@@ -183,9 +183,9 @@ def _render(
     upload_form: UploadForm | None = None,
     pull_form: PullForm | None = None,
 ) -> HttpResponse:
-    found = selectors.reconciliation(incident)
+    join = selectors.read_join(incident)
+    rows, found = join.ledger, join.reconciliation
     runs = shown_runs(incident, (Run.Kind.IMPORT_PROMPTS,))
-    rows = selectors.ledger(incident)
     context = _ledger(request, rows)
     summaries = {row.change.external_id: row.change for row in rows}
     context |= {

@@ -147,3 +147,15 @@ def column(place: int, names: list[str]) -> str:
 def left(total: int, first: int, at_once: int = 200) -> int:
     """How many the next page shows."""
     return min(at_once, total - first)
+
+
+@register.filter
+def answer_words(value: str) -> str:
+    """A checklist answer for people."""
+    return {"yes": "Yes", "no": "No", "cannot_tell": "Cannot tell"}.get(value, value)
+
+
+@register.filter
+def kind_words(value: str) -> str:
+    """A stored word with underscores for people."""
+    return str(value).replace("_", " ")
