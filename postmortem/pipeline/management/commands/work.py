@@ -30,4 +30,4 @@ class Command(BaseCommand):
         if not options["once"]:
             self.stdout.write("Waiting for runs.")
         count = background.work(once=options["once"], stop=stop, lease=timedelta(seconds=options["lease_seconds"]))
-        self.stdout.write(f"{count} runs executed.")
+        self.stdout.write(f"Runs executed: {count}.")
