@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import transaction
 
+from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
@@ -38,6 +40,12 @@ def known_layer(layer: Layer | str) -> Layer:
     try:
         return Layer(str(layer))
     except ValueError:
-        raise UserError(
-            f"“{str(layer)[:40]}” is not a layer; choose model, prompt, retrieval or infrastructure."
-        ) from None
+        named = f"“{str(layer)[:40]}” is not a layer"
+        raise UserError(f"{named}; choose model, prompt, retrieval or infrastructure.") from None
+
+
+def log_edit(  # noqa: PLR0917
+    by: Person, incident: Incident, action: str, subject: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """One line of history, in the transaction of the edit; `before` and `after` hold the changed fields."""
+    audit.record(person=by, action=action, subject=subject, incident_number=incident.number, before=before, after=after)
