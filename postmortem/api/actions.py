@@ -1,0 +1,125 @@
+"""Action items. They are never deleted: drop them with a note."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from postmortem.accounts.models import Person
+from postmortem.actions import selectors, services
+from postmortem.actions.models import ActionItem
+from postmortem.api.accounts import PersonSerializer
+from postmortem.api.base import IncidentView
+from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.review.selectors import factors
+
+
+class ActionSerializer(serializers.ModelSerializer):
+    """An action item; `number` 3 is A-3 of its incident."""
+
+    owner = PersonSerializer()
+
+    class Meta:
+        model = ActionItem
+        fields = (
+            "number", "title", "layer", "kind", "owner", "due_on", "verification", "cuts_factor", "tracker_link",
+            "status", "status_note", "created_at", "revision",
+        )  # fmt: skip
+
+
+class NewActionSerializer(serializers.Serializer):
+    """Needs an owner (a person's id), a due date, and how it will be verified."""
+
+    title = serializers.CharField(max_length=200)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES)
+    kind = serializers.ChoiceField(choices=ActionItem.Kind.choices, default=ActionItem.Kind.PREVENT)
+    # Left out or null, these reach the service, whose sentence says what an item needs and why.
+    owner = serializers.IntegerField(required=False, allow_null=True, default=None)
+    due_on = serializers.DateField(required=False, allow_null=True, default=None)
+    verification = serializers.CharField(required=False, allow_blank=True, default="")
+    cuts_factor = serializers.IntegerField(required=False, allow_null=True, default=None)
+    tracker_link = serializers.CharField(max_length=1_000, required=False, allow_blank=True, default="")
+
+
+class ActionChangesSerializer(serializers.Serializer):
+    """Any of the fields, and the revision that they were read at."""
+
+    revision = serializers.IntegerField(min_value=1)
+    title = serializers.CharField(max_length=200, required=False)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False)
+    kind = serializers.ChoiceField(choices=ActionItem.Kind.choices, required=False)
+    owner = serializers.IntegerField(required=False, allow_null=True)
+    due_on = serializers.DateField(required=False, allow_null=True)
+    verification = serializers.CharField(required=False, allow_blank=True)
+    cuts_factor = serializers.IntegerField(required=False, allow_null=True)
+    tracker_link = serializers.CharField(max_length=1_000, required=False, allow_blank=True)
+
+
+class StatusSerializer(serializers.Serializer):
+    """Where the item stands; verified and dropped need a note."""
+
+    status = serializers.ChoiceField(choices=ActionItem.Status.choices)
+    note = serializers.CharField(required=False, allow_blank=True, default="")
+    revision = serializers.IntegerField(min_value=1)
+
+
+class _ActionsView(IncidentView):
+    serializer_class = ActionSerializer
+
+    def resolved(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Ids of owner and factor as rows."""
+        if "owner" in body:
+            body["owner"] = self.picked(Person.objects.select_related("team"), body["owner"])
+        if "cuts_factor" in body:
+            body["cuts_factor"] = self.picked(factors(self.incident), body["cuts_factor"])
+        return body
+
+    def item(self, action: int) -> ActionItem:
+        return self.found(
+            selectors.actions_for(self.incident).select_related("owner__team", "cuts_factor", "incident__feature"),
+            number=action,
+        )
+
+
+class ActionsView(_ActionsView):
+    """Action items of an incident."""
+
+    @extend_schema(responses=ActionSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """By due date."""
+        return self.page(selectors.actions_for(self.incident), ActionSerializer)
+
+    @extend_schema(request=NewActionSerializer, responses={201: ActionSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Add an item; refused without owner, due date or verification."""
+        body = self.resolved(self.body(NewActionSerializer))
+        item = services.add_action(incident=self.incident, by=self.person, **body)
+        return Response(ActionSerializer(item).data, status=status.HTTP_201_CREATED)
+
+
+class OneActionView(_ActionsView):
+    """One action item."""
+
+    @extend_schema(responses=ActionSerializer)
+    def get(self, request: Request, number: str, action: int) -> Response:
+        """The item."""
+        return Response(ActionSerializer(self.item(action)).data)
+
+    @extend_schema(request=ActionChangesSerializer, responses=ActionSerializer)
+    def patch(self, request: Request, number: str, action: int) -> Response:
+        """Change fields; 409 with the stored values when somebody saved first."""
+        item = self.item(action)
+        body = self.resolved(self.body(ActionChangesSerializer))
+        return Response(ActionSerializer(services.update_action(action=item, by=self.person, **body)).data)
+
+
+class ActionStatusView(_ActionsView):
+    """Where an item stands."""
+
+    @extend_schema(request=StatusSerializer, responses=ActionSerializer)
+    def post(self, request: Request, number: str, action: int) -> Response:
+        """Open, done, verified or dropped."""
+        item = services.set_status(action=self.item(action), by=self.person, **self.body(StatusSerializer))
+        return Response(ActionSerializer(item).data)

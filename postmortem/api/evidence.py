@@ -1,0 +1,285 @@
+"""Evidence: import by link or file, background runs, traces."""
+
+from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from postmortem.api.base import IncidentView
+from postmortem.lib.errors import UserError
+from postmortem.pipeline import background, services
+from postmortem.pipeline.models import Run
+from postmortem.traces import selectors
+from postmortem.traces.models import EvidenceImport, Score, Trace
+from postmortem.traces.services import import_file
+from postmortem.traces.tree import flatten
+
+
+class EvidenceImportSerializer(serializers.ModelSerializer):
+    """Where evidence came from."""
+
+    imported_by = serializers.CharField(source="imported_by.name", allow_null=True, default=None)
+
+    class Meta:
+        model = EvidenceImport
+        fields = (
+            "id", "kind", "origin", "imported_by", "imported_at", "trace_count", "score_count", "truncated_at_cap",
+            "finished",
+        )  # fmt: skip
+
+
+class LinkSerializer(serializers.Serializer):
+    """A Langfuse link; `cap` bounds how many traces of the window come along."""
+
+    link = serializers.CharField(max_length=2_000)
+    cap = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1)
+
+
+class FileSerializer(serializers.Serializer):
+    """One file as multipart form data."""
+
+    file = serializers.FileField()
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """Background work; `message` is its closing sentence."""
+
+    started_by = serializers.CharField(source="started_by.name")
+
+    class Meta:
+        model = Run
+        fields = (
+            "id", "kind", "state", "progress_done", "progress_total", "progress_text", "message", "attempts",
+            "started_by", "created_at", "finished_at",
+        )  # fmt: skip
+
+
+class TraceSerializer(serializers.ModelSerializer):
+    """Facts of one trace. Latency in seconds, cost in USD."""
+
+    class Meta:
+        model = Trace
+        fields = (
+            "id", "external_id", "name", "timestamp", "environment", "session_id", "user_id", "latency_seconds",
+            "cost_usd", "input_tokens", "has_error", "facets", "input_preview", "output_preview", "is_anchor",
+        )  # fmt: skip
+
+
+class ScoreSerializer(serializers.ModelSerializer):
+    """One score on a trace."""
+
+    class Meta:
+        model = Score
+        fields = ("external_id", "name", "value", "text_value", "source", "timestamp")
+
+
+class ObservationSerializer(serializers.Serializer):
+    """One observation; `depth` is 0 for roots, and children follow their parent."""
+
+    depth = serializers.IntegerField()
+    id = serializers.CharField(source="observation.external_id")
+    parent_id = serializers.CharField(source="observation.parent_id", allow_null=True)
+    kind = serializers.CharField(source="observation.kind")
+    name = serializers.CharField(source="observation.name")
+    start = serializers.DateTimeField(source="observation.start")
+    end = serializers.DateTimeField(source="observation.end", allow_null=True)
+    level = serializers.CharField(source="observation.level")
+    status_message = serializers.CharField(source="observation.status_message")
+    model = serializers.CharField(source="observation.model")
+    prompt_name = serializers.CharField(source="observation.prompt_name")
+    prompt_version = serializers.CharField(source="observation.prompt_version")
+    input = serializers.CharField(source="observation.input")
+    output = serializers.CharField(source="observation.output")
+    metadata = serializers.DictField(source="observation.metadata")
+    usage = serializers.DictField(source="observation.usage")
+    cost_usd = serializers.FloatField(source="observation.cost_usd", allow_null=True)
+
+
+class TraceReadingSerializer(serializers.Serializer):
+    """A trace with its tree of observations, scores, and the hashes of the bytes that tell about it."""
+
+    trace = TraceSerializer()
+    input = serializers.CharField()
+    output = serializers.CharField()
+    metadata = serializers.DictField(allow_null=True)
+    missing_facets = serializers.ListField(child=serializers.CharField())
+    observations = serializers.SerializerMethodField()
+    scores = ScoreSerializer(many=True)
+    sha256 = serializers.SerializerMethodField()
+
+    @extend_schema_field(ObservationSerializer(many=True))
+    def get_observations(self, reading: selectors.TraceReading) -> list[dict[str, object]]:
+        """Parents before children."""
+        return list(ObservationSerializer(list(flatten(reading.roots)), many=True).data)
+
+    def get_sha256(self, reading: selectors.TraceReading) -> list[str]:
+        """Hashes of the stored bytes."""
+        return [blob.sha256 for blob in reading.blobs]
+
+
+class CountsSerializer(serializers.Serializer):
+    """How much evidence there is and from when."""
+
+    traces = serializers.IntegerField()
+    scores = serializers.IntegerField()
+    imports = serializers.IntegerField()
+    anchors = serializers.IntegerField()
+    first_at = serializers.DateTimeField(allow_null=True)
+    last_at = serializers.DateTimeField(allow_null=True)
+
+
+class FacetSerializer(serializers.Serializer):
+    """How many traces recorded a facet, and its most frequent values with their counts."""
+
+    name = serializers.CharField()
+    count = serializers.IntegerField()
+    share = serializers.FloatField()
+    values = serializers.ListField(child=serializers.ListField())
+
+
+class SignalSerializer(serializers.Serializer):
+    """A signal that can be attributed."""
+
+    name = serializers.CharField()
+    label = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class EvidenceSummarySerializer(serializers.Serializer):
+    """What the evidence of an incident is made of."""
+
+    counts = CountsSerializer()
+    facets = FacetSerializer(many=True)
+    signals = SignalSerializer(many=True)
+    imports = EvidenceImportSerializer(many=True)
+
+
+class EvidenceView(IncidentView):
+    """The evidence of an incident, in short."""
+
+    serializer_class = EvidenceSummarySerializer
+
+    @extend_schema(responses=EvidenceSummarySerializer)
+    def get(self, request: Request, number: str) -> Response:
+        """Counts, facets, signals and imports."""
+        summary = {
+            "counts": selectors.evidence_counts(self.incident),
+            "facets": selectors.facet_coverage(self.incident),
+            "signals": selectors.signals(self.incident),
+            "imports": selectors.evidence_imports(self.incident),
+        }
+        return Response(EvidenceSummarySerializer(summary).data)
+
+
+class LinkImportView(IncidentView):
+    """Import by link."""
+
+    serializer_class = LinkSerializer
+
+    @extend_schema(request=LinkSerializer, responses={202: RunSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Starts a run that reads the trace, then the window around it."""
+        run = services.start_link_import(incident=self.incident, by=self.person, **self.body(LinkSerializer))
+        return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
+
+
+class FileImportView(IncidentView):
+    """Import by file."""
+
+    serializer_class = FileSerializer
+    parser_classes = (MultiPartParser, FormParser)
+
+    @extend_schema(request={"multipart/form-data": FileSerializer}, responses={201: EvidenceImportSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Trace download, table export, old endpoint's body, or the open format."""
+        name, data = uploaded(self)
+        found = import_file(incident=self.incident, by=self.person, filename=name, data=data)
+        return Response(EvidenceImportSerializer(found).data, status=status.HTTP_201_CREATED)
+
+
+def uploaded(view: IncidentView) -> tuple[str, bytes]:
+    """Name and bytes of the uploaded file. Raises UserError when it is larger than allowed."""
+    file = view.body(FileSerializer)["file"]
+    limit = settings.IMPORT_MAX_FILE_BYTES
+    if file.size > limit:
+        raise UserError(f"The file is larger than {limit / 1024**2:.0f} MB; split it.")
+    return str(file.name)[:200], file.read()
+
+
+class RunsView(IncidentView):
+    """Background runs."""
+
+    serializer_class = RunSerializer
+
+    @extend_schema(responses=RunSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """Newest first."""
+        return self.page(self.incident.runs.select_related("started_by"), RunSerializer)
+
+
+class RunView(IncidentView):
+    """One run."""
+
+    serializer_class = RunSerializer
+
+    @extend_schema(responses=RunSerializer)
+    def get(self, request: Request, number: str, pk: int) -> Response:
+        """How far it is."""
+        return Response(RunSerializer(self.found(self.incident.runs.select_related("started_by"), pk=pk)).data)
+
+
+class RunCancelView(IncidentView):
+    """Stop a run."""
+
+    serializer_class = RunSerializer
+
+    @extend_schema(request=None, responses=RunSerializer)
+    def post(self, request: Request, number: str, pk: int) -> Response:
+        """A run at work stops at its next step."""
+        run = self.found(self.incident.runs.select_related("started_by", "incident__feature"), pk=pk)
+        background.cancel(run, self.person)
+        run.refresh_from_db()
+        return Response(RunSerializer(run).data)
+
+
+class TracesView(IncidentView):
+    """Traces of an incident."""
+
+    serializer_class = TraceSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("text", OpenApiTypes.STR, description="Looked for in id, name and previews."),
+            OpenApiParameter("score", OpenApiTypes.STR, description="Only traces with this score."),
+            OpenApiParameter("facet", OpenApiTypes.STR, many=True, description="name:value, may be repeated."),
+        ],
+        responses=TraceSerializer(many=True),
+    )
+    def get(self, request: Request, number: str) -> Response:
+        """Filtered, in the order of the evidence page."""
+        query = request.query_params
+        pairs = [text.partition(":") for text in query.getlist("facet")]
+        if any(not separator for _, separator, _ in pairs):
+            raise UserError("Write a facet filter as name:value, for example region:eu-west.")
+        rows = selectors.trace_list(
+            self.incident,
+            text=query.get("text", ""),
+            facets={name: value for name, _, value in pairs},
+            score=query.get("score", ""),
+        )
+        return self.page(rows, TraceSerializer)
+
+
+class TraceView(IncidentView):
+    """One trace."""
+
+    serializer_class = TraceReadingSerializer
+
+    @extend_schema(responses=TraceReadingSerializer)
+    def get(self, request: Request, number: str, pk: int) -> Response:
+        """Its tree of observations, scores and hashes."""
+        trace = self.found(Trace.objects.filter(incident=self.incident), pk=pk)
+        return Response(TraceReadingSerializer(selectors.trace_reading(trace)).data)

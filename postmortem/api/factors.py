@@ -1,0 +1,166 @@
+"""Contributing factors and the causal graph."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from postmortem.api.base import IncidentView
+from postmortem.changes.models import Change
+from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.review import factors as services
+from postmortem.review import selectors
+from postmortem.review.models import CausalEdge, ContributingFactor
+
+
+class FactorSerializer(serializers.ModelSerializer):
+    """A node of the causal graph."""
+
+    risk_accepted_by = serializers.CharField(source="risk_accepted_by.name", allow_null=True, default=None)
+    added_by = serializers.CharField(source="added_by.name")
+
+    class Meta:
+        model = ContributingFactor
+        fields = (
+            "id", "kind", "layer", "text", "change", "risk_accepted_by", "risk_accepted_reason", "added_by", "added_at",
+        )  # fmt: skip
+
+
+class NewFactorSerializer(serializers.Serializer):
+    """A factor; the impact has no layer. `leads_to` is the factor that it caused."""
+
+    kind = serializers.ChoiceField(choices=ContributingFactor.Kind.choices)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False, allow_blank=True, default="")
+    text = serializers.CharField(max_length=300)
+    change = serializers.IntegerField(required=False, allow_null=True, default=None)
+    leads_to = serializers.IntegerField(required=False, allow_null=True, default=None)
+
+
+class FactorChangesSerializer(serializers.Serializer):
+    """Any of the fields."""
+
+    kind = serializers.ChoiceField(choices=ContributingFactor.Kind.choices, required=False)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False, allow_blank=True)
+    text = serializers.CharField(max_length=300, required=False)
+    change = serializers.IntegerField(required=False, allow_null=True)
+    revision = serializers.IntegerField(required=False)
+
+
+class ReasonSerializer(serializers.Serializer):
+    """Why the risk is accepted."""
+
+    reason = serializers.CharField(allow_blank=True, max_length=5_000)
+
+
+class EdgeSerializer(serializers.ModelSerializer):
+    """`cause` led to `effect`."""
+
+    class Meta:
+        model = CausalEdge
+        fields = ("id", "cause", "effect", "claim")
+
+
+class NewEdgeSerializer(serializers.Serializer):
+    """Two factors of this incident."""
+
+    cause = serializers.IntegerField()
+    effect = serializers.IntegerField()
+    claim = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class _FactorView(IncidentView):
+    serializer_class = FactorSerializer
+
+    def factor(self, pk: int) -> ContributingFactor:
+        return self.found(selectors.factors(self.incident).select_related("incident__feature", "added_by"), pk=pk)
+
+    def change(self, pk: int | None) -> Change | None:
+        return self.picked(Change.objects.filter(feature_id=self.incident.feature_id), pk)
+
+
+class FactorsView(_FactorView):
+    """Factors."""
+
+    @extend_schema(responses=FactorSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """The impact included."""
+        return self.page(selectors.factors(self.incident), FactorSerializer)
+
+    @extend_schema(request=NewFactorSerializer, responses={201: FactorSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Add a factor, and at once the arrow to what it caused."""
+        body = self.body(NewFactorSerializer)
+        body["change"] = self.change(body["change"])
+        body["leads_to"] = self.picked(selectors.factors(self.incident), body["leads_to"])
+        factor = services.add_factor(incident=self.incident, by=self.person, **body)
+        return Response(FactorSerializer(factor).data, status=status.HTTP_201_CREATED)
+
+
+class OneFactorView(_FactorView):
+    """One factor."""
+
+    @extend_schema(request=FactorChangesSerializer, responses=FactorSerializer)
+    def patch(self, request: Request, number: str, pk: int) -> Response:
+        """Change it."""
+        body = self.body(FactorChangesSerializer)
+        if "change" in body:
+            body["change"] = self.change(body["change"])
+        return Response(FactorSerializer(services.update_factor(factor=self.factor(pk), by=self.person, **body)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, number: str, pk: int) -> Response:
+        """Take it out of the graph, its arrows too."""
+        services.remove_factor(factor=self.factor(pk), by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RiskView(_FactorView):
+    """An accepted risk cuts the graph under a name."""
+
+    @extend_schema(request=ReasonSerializer, responses=FactorSerializer)
+    def put(self, request: Request, number: str, pk: int) -> Response:
+        """Accept the risk under your name."""
+        factor = services.accept_risk(factor=self.factor(pk), by=self.person, **self.body(ReasonSerializer))
+        return Response(FactorSerializer(factor).data)
+
+    @extend_schema(responses=FactorSerializer)
+    def delete(self, request: Request, number: str, pk: int) -> Response:
+        """Withdraw the acceptance."""
+        return Response(FactorSerializer(services.withdraw_risk(factor=self.factor(pk), by=self.person)).data)
+
+
+class EdgesView(IncidentView):
+    """Arrows of the causal graph."""
+
+    serializer_class = EdgeSerializer
+
+    @extend_schema(responses=EdgeSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """All arrows."""
+        return self.page(self.incident.causal_edges.order_by("id"), EdgeSerializer)
+
+    @extend_schema(request=NewEdgeSerializer, responses={201: EdgeSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Connect two factors; a circle is refused."""
+        body = self.body(NewEdgeSerializer)
+        mine = selectors.factors(self.incident).select_related("incident__feature")
+        edge = services.connect(
+            cause=self.picked(mine, body["cause"]),
+            effect=self.picked(mine, body["effect"]),
+            by=self.person,
+            claim=body["claim"],
+        )
+        return Response(EdgeSerializer(edge).data, status=status.HTTP_201_CREATED)
+
+
+class OneEdgeView(IncidentView):
+    """One arrow."""
+
+    serializer_class = EdgeSerializer
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, number: str, pk: int) -> Response:
+        """Take the arrow away."""
+        edges = self.incident.causal_edges.select_related("cause", "effect", "incident__feature")
+        services.disconnect(edge=self.found(edges, pk=pk), by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
