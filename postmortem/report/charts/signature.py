@@ -1,0 +1,579 @@
+"""The signature picture: the signal over time and, under it, every logged change in four lanes. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+
+from postmortem.lib.layers import LAYERS, Layer
+from postmortem.report.charts import wording
+from postmortem.report.charts.axis import TimeScale, ValueScale, time_ticks, value_scale, value_ticks
+from postmortem.report.charts.data import ChangeMark, SignatureData, Span
+from postmortem.report.charts.lanes import Bar, Label, Lane, LaneStyle, lay_out_lane, share_steps
+from postmortem.report.charts.svg import Drawing, clean, paint, shorten, text_width
+
+# Five steps of probability: least P, how opaque, what the key says.
+STEPS = (
+    (0.0, 0.08, "under 0.01"),
+    (0.01, 0.22, "0.01"),
+    (0.05, 0.42, "0.05"),
+    (0.5, 0.7, "0.5"),
+    (0.9, 1.0, "0.9 and over"),
+)
+_LAST_STEP = 2.5
+_DASHES = {"onset": None, "detected": "6 4", "mitigated": "1.5 3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Sizes of one variant, in its own unit (px on screens, pt in print)."""
+
+    width: float
+    unit: str
+    gutter: float
+    pad: float
+    size: float
+    small: float
+    plot: float
+    line: float
+    lane: LaneStyle
+    heads: bool  # lane names stand above their rows instead of in the gutter
+    swatch: float
+
+
+def _lanes(**sizes: float) -> LaneStyle:
+    return LaneStyle(soft_rows=int(sizes.pop("soft_rows")), **sizes)
+
+
+STYLES = {
+    "screen": Style(
+        1120, "", 128, 8, 12, 11, 176, 1.6,
+        _lanes(left=128, right=1112, size=11, row=21, cause_row=34, bar=14, least_bar=5, gap=7, soft_rows=2,
+               most_label=230, labelled_from=0.0),
+        heads=False, swatch=13,
+    ),
+    "narrow": Style(
+        360, "", 34, 4, 11.5, 10.5, 132, 1.5,
+        _lanes(left=34, right=356, size=10.5, row=16, cause_row=31, bar=11, least_bar=4, gap=5, soft_rows=1,
+               most_label=190, labelled_from=2.0),
+        heads=True, swatch=11,
+    ),
+    "print": Style(
+        493, "pt", 78, 2, 7.6, 7.1, 104, 1,
+        _lanes(left=78, right=491, size=7.1, row=13, cause_row=21, bar=8.5, least_bar=2.8, gap=4, soft_rows=1,
+               most_label=150, labelled_from=0.0),
+        heads=False, swatch=8,
+    ),
+}  # fmt: skip
+
+
+def signature_chart(data: SignatureData, *, width: float | None = None, variant: str = "screen") -> str:
+    """The picture as SVG text. `variant` is screen, narrow or print; `width` (px, pt in print) is drawn to, not scaled.
+
+    Raises ValueError when there is nothing to draw: no series.
+    """
+    if not data.series:
+        raise ValueError("a signature picture needs a series")
+    return _Signature(data, _resized(STYLES[variant], width)).draw()
+
+
+def lane_labels(data: SignatureData, *, variant: str = "screen") -> list[tuple[Label, float]]:
+    """Every placed lane label with the top of its lane, for tests and for lists beside the picture."""
+    picture = _Signature(data, STYLES[variant])
+    found, top = [], 0.0
+    for lane in picture.lanes:
+        found += [(label, top) for label in lane.labels]
+        top += lane.height + 100
+    return found
+
+
+def alternative_text(data: SignatureData) -> str:
+    """What the picture shows, in numbers."""
+    first, last = data.series[0].start, data.series[-1].end
+    parts = [f"{data.label} from {wording.day(first)} to {wording.day(last)}, UTC."]
+    for name, span in (("Baseline", data.baseline), ("Incident", data.incident)):
+        if span:
+            parts.append(f"{name} {_level_words(data, span)}.")
+    if data.drop:
+        parts.append(f"Change {wording.change(data.drop[0], data.unit)} ({_interval(data, data.drop)}).")
+    moments = [
+        f"{name} {wording.moment(at)}"
+        for name, at in (("onset", data.onset), ("detected", data.detected), ("mitigated", data.mitigated))
+        if at
+    ]
+    if moments:
+        text = ", ".join(moments)
+        parts.append(text[0].upper() + text[1:] + ".")
+    counts = ", ".join(f"{layer.value} {sum(mark.layer == layer for mark in data.changes)}" for layer in LAYERS)
+    parts.append(f"{len(data.changes)} logged changes: {counts}.")
+    ranked = sorted(data.changes, key=lambda mark: -mark.probability)[:2]
+    for mark, rank in zip(ranked, ("Most probable cause", "Next"), strict=False):
+        parts.append(f"{rank}: {mark.summary}, {wording.p_text(mark.probability)}, {wording.moment(mark.at)}.")
+    return " ".join(parts)
+
+
+def step_of(probability: float) -> float:
+    """Opacity of a bar for a probability."""
+    return next(opacity for least, opacity, _ in reversed(STEPS) if probability >= least)
+
+
+class _Signature:
+    def __init__(self, data: SignatureData, style: Style) -> None:
+        self.data, self.style = data, style
+        self.time = _time_scale(data, style)
+        self.shown = [mark for mark in data.changes if mark.until >= self.time.start and mark.at <= self.time.end]
+        cause = data.cause
+        self.cause = cause if cause in self.shown else None
+        self.lanes: list[Lane] = [
+            lay_out_lane(
+                layer.value,
+                [mark for mark in self.shown if mark.layer == layer],
+                place=self.time.x,
+                style=style.lane,
+                cause=self.cause,
+            )
+            for layer in LAYERS
+        ]
+        self.out = Drawing()
+
+    def draw(self) -> str:
+        """Top to bottom: captions, signal, markers' words, lanes, axis, key."""
+        s = self.style
+        plot_top = self._title_height() + s.size * 3.1
+        values = self._values()
+        scale = value_scale(values, top=plot_top + 4, bottom=plot_top + s.plot, bounds=_bounds(self.data.unit))
+        markers = self._placed_markers()
+        rows = max((row for _, row, _, _ in markers), default=-1) + 1
+        lanes_top = plot_top + s.plot + (rows * s.size * 2.5 + s.size * 0.9 if rows else s.size * 0.6)
+        tops, bottom = self._lane_tops(lanes_top)
+        self._windows(plot_top, scale)
+        self._falls(plot_top, tops)
+        self._grid(scale)
+        self._marker_lines(markers, plot_top, lanes_top, tops)
+        self._signal(scale, plot_top)
+        self._marker_words(markers, plot_top + s.plot)
+        self._lane_frames(tops, bottom)
+        for lane, top in zip(self.lanes, tops, strict=True):
+            self._lane(lane, top)
+        axis_bottom = self._axis(bottom)
+        height = self._key(axis_bottom)
+        return self.out.svg(
+            width=s.width, height=height, unit=s.unit, title=alternative_text(self.data),
+            classes="pmchart-narrow" if s.heads else "",
+        )  # fmt: skip
+
+    # ---- signal ----
+
+    def _title_height(self) -> float:
+        return self.style.size * 2.9 if self.style.heads else 2.0
+
+    def _values(self) -> list[float]:
+        means = [span.level.mean for span in self.data.series]
+        ends = sorted([span.level.low for span in self.data.series] + [span.level.high for span in self.data.series])
+        # A bin of a few traces has a huge interval; it may run out of the picture.
+        cut = len(ends) // 50
+        kept = ends[cut : len(ends) - cut] or ends
+        windows = [span.level.mean for span in (self.data.baseline, self.data.incident) if span]
+        return [*means, *windows, kept[0], kept[-1]]
+
+    def _windows(self, top: float, scale: ValueScale) -> None:
+        s, bottom = self.style, top + self.style.plot
+        spans = [
+            (name, span) for name, span in (("Baseline", self.data.baseline), ("Incident", self.data.incident)) if span
+        ]
+        for _, span in spans:
+            left, right = self.time.x(span.start), self.time.x(span.end)
+            self.out.rect(left, top, right - left, bottom - top, fill="raise")
+            self.out.line(left, top, right, top, stroke="ink", stroke_width=s.line * 0.9)
+        edge = s.width - s.pad
+        for name, span in reversed(spans):
+            title = f"{name} window" if not s.heads else name
+            level = f"{wording.level(span.level.mean, self.data.unit)}"
+            if not s.heads:
+                level = _level_words(self.data, span)
+            width = max(text_width(title, s.size, bold=True), text_width(level, s.small))
+            x = max(min(self.time.x(span.start), edge - width), 0)
+            self.out.text(x, top - s.size * 1.55, title, size=s.size, fill="ink", bold=True)
+            self.out.text(x, top - s.size * 0.45, level, size=s.small)
+            edge = x - s.size
+
+    def _grid(self, scale: ValueScale) -> None:
+        s = self.style
+        for tick in value_ticks(scale.low, scale.high, 4 if s.plot > 110 else 3):
+            y = scale.y(tick)
+            self.out.line(s.gutter, y, s.width - s.pad, y, stroke="rule", stroke_width=s.line * 0.5)
+            text = wording.axis_level(tick, self.data.unit)
+            if s.heads:
+                text = text.rstrip("% s").lstrip("$")
+            self.out.text(s.gutter - s.size * 0.6, y + s.small * 0.35, text, size=s.small, fill="ink3", anchor="end")
+        self._axis_title(scale)
+
+    def _axis_title(self, scale: ValueScale) -> None:
+        s = self.style
+        note = f"{_bin_words(self.data.series)} means, 95% interval"
+        unit = {"share": "%", "s": "seconds", "USD": "USD"}.get(self.data.unit, "")
+        if s.heads:
+            title = shorten(self.data.label + (f", {unit}" if unit else ""), s.width, s.size, bold=True)
+            self.out.text(0, s.size, title, size=s.size, fill="ink", bold=True)
+            self.out.text(0, s.size * 2.15, note, size=s.small, fill="ink3")
+            return
+        room = s.gutter - s.size * 4.6
+        y = scale.top + s.size * 0.3
+        for line in _wrapped(self.data.label, room, s.size, bold=True)[:3]:
+            self.out.text(0, y, line, size=s.size, fill="ink", bold=True)
+            y += s.size * 1.25
+        for line in _wrapped(note, room, s.small)[:3]:
+            self.out.text(0, y + 1, line, size=s.small, fill="ink3")
+            y += s.small * 1.3
+
+    def _signal(self, scale: ValueScale, top: float) -> None:
+        s, data = self.style, self.data
+        for run in _runs(data.series):
+            upper = [(self.time.x(span.middle), scale.y(span.level.high)) for span in run]
+            lower = [(self.time.x(span.middle), scale.y(span.level.low)) for span in run]
+            self.out.path(upper + lower[::-1], fill="ink", close=True, fill_opacity=0.15)
+        if data.baseline:
+            y = scale.y(data.baseline.level.mean)
+            self.out.line(
+                s.gutter, y, s.width - s.pad, y, stroke="ink2", stroke_width=s.line * 0.6,
+                stroke_dasharray=f"{s.line * 3.2:.3g} {s.line * 2.2:.3g}",
+            )  # fmt: skip
+        for run in _runs(data.series):
+            points = [(self.time.x(span.middle), scale.y(span.level.mean)) for span in run]
+            if len(points) == 1:
+                self.out.element("circle", cx=points[0][0], cy=points[0][1], r=s.line * 1.2, **paint(fill="ink"))
+            self.out.path(points, stroke="ink", stroke_width=s.line, stroke_linejoin="round")
+        self._bracket(scale, top)
+
+    def _bracket(self, scale: ValueScale, top: float) -> None:
+        s, data = self.style, self.data
+        if not (data.incident and data.baseline and data.drop):
+            return
+        left, right = self.time.x(data.incident.start), self.time.x(data.incident.end)
+        expected, seen = scale.y(data.baseline.level.mean), scale.y(data.incident.level.mean)
+        self.out.line(left, seen, right, seen, stroke="alert", stroke_width=s.line * 0.8)
+        x = min(left + s.size * 0.7, (left + right) / 2)
+        half = s.size * 0.22
+        self.out.path(
+            [(x - half, expected), (x + half, expected), (x, expected), (x, seen)],
+            stroke="alert", stroke_width=s.line * 1.1,
+        )  # fmt: skip
+        text = wording.change(data.drop[0], data.unit)
+        if not s.heads:
+            text += f" ({_interval(data, data.drop)})"
+        size = s.size
+        width = text_width(text, size, bold=True)
+        y_inside = (top + size * 1.25, (expected + seen) / 2 + size * 0.35, top + s.plot - size * 0.6)
+        places = [
+            (x + size * 0.7 if anchor == "start" else left - size * 0.6 - width, y)
+            for anchor, y in product(("start", "end"), y_inside)
+        ]
+        fitting = [(px, y) for px, y in places if px >= s.gutter and px + width <= s.width - s.pad] or places[:1]
+        px, y = min(fitting, key=lambda place: self._crossed(place[0], width, place[1], size, scale))
+        self.out.rect(
+            px - 2, y - size * 0.95, width + 4, size * 1.25, fill="raise" if px > left else "paper", fill_opacity=0.85,
+        )  # fmt: skip
+        self.out.text(px, y, text, size=size, fill="alert", bold=True)
+
+    def _crossed(self, x: float, width: float, y: float, size: float, scale: ValueScale) -> float:
+        """How much of the drawn signal a line of text at (x, y) would cover."""
+        top, bottom = y - size, y + size * 0.3
+        covered = 0.0
+        for span in self.data.series:
+            if x - 4 <= self.time.x(span.middle) <= x + width + 4:
+                high, low = scale.y(span.level.high), scale.y(span.level.low)
+                covered += max(0.0, min(bottom, low) - max(top, high)) / size
+                covered += 3.0 * (top <= scale.y(span.level.mean) <= bottom)
+        expected = scale.y(self.data.baseline.level.mean) if self.data.baseline else -99
+        return covered + 2.0 * (top <= expected <= bottom)
+
+    # ---- markers ----
+
+    def _placed_markers(self) -> list[tuple[str, int, str, float]]:
+        """(name, row of its words, anchor, place) for each known moment on the axis; words never overlap."""
+        moments = [("onset", self.data.onset), ("detected", self.data.detected), ("mitigated", self.data.mitigated)]
+        known = [(name, at) for name, at in moments if at and self.time.holds(at)]
+        gap = self.style.size * 0.45
+        best: tuple[float, list[tuple[str, int, str, float]]] = (float("inf"), [])
+        for rows, anchors in product(
+            product(range(len(known)), repeat=len(known)), product(("end", "start"), repeat=len(known))
+        ):
+            cost = float(sum(rows)) * 3
+            boxes: list[tuple[int, float, float]] = []
+            placed: list[tuple[str, int, str, float]] = []
+            for (name, at), row, anchor in zip(known, rows, anchors, strict=True):
+                x, width = self.time.x(at), self._marker_width(name)
+                left = x - gap - width if anchor == "end" else x + gap
+                cost += 50 * (left < self.style.gutter - 4) + 50 * (left + width > self.style.width)
+                cost += 100 * sum(r == row and left < b + gap and a < left + width + gap for r, a, b in boxes)
+                boxes.append((row, left, left + width))
+                placed.append((name, row, anchor, x))
+                cost += 0.2 * (anchor == ("start" if name == "onset" else "end" if name == "mitigated" else ""))
+            for _, row, _, x in placed:
+                # A line that runs through another's words.
+                cost += 2 * sum(r >= row and a - 2 < x < b + 2 for r, a, b in boxes)
+            if cost < best[0]:
+                best = (cost, placed)
+        return best[1]
+
+    def _marker_lines_of(self, name: str) -> tuple[str, str]:
+        at = {"onset": self.data.onset, "detected": self.data.detected, "mitigated": self.data.mitigated}[name]
+        title = "Onset, estimated" if name == "onset" and self.data.onset_is_estimate else name.capitalize()
+        return title, wording.moment(at) if at else ""
+
+    def _marker_width(self, name: str) -> float:
+        title, moment = self._marker_lines_of(name)
+        s = self.style
+        return max(text_width(title, s.size, bold=True), text_width(moment, s.small))
+
+    def _marker_lines(
+        self, markers: list[tuple[str, int, str, float]], top: float, lanes_top: float, tops: list[float]
+    ) -> None:
+        s = self.style
+        for name, _, _, x in markers:
+            dash = _DASHES[name]
+            self.out.line(
+                x, top, x, lanes_top, stroke="ink", stroke_width=s.line * (1.0 if dash is None else 0.8),
+                stroke_dasharray=dash if s.unit == "" or dash is None else "3 2" if name == "detected" else "1 1.6",
+            )  # fmt: skip
+
+    def _marker_words(self, markers: list[tuple[str, int, str, float]], top: float) -> None:
+        s = self.style
+        for name, row, anchor, x in markers:
+            title, moment = self._marker_lines_of(name)
+            place = x + s.size * 0.45 * (1 if anchor == "start" else -1)
+            y = top + s.size * (1.3 + 2.5 * row)
+            width = self._marker_width(name)
+            left = place if anchor == "start" else place - width
+            self.out.rect(left - 1, y - s.size, width + 2, s.size * 2.4, fill="paper", fill_opacity=0.85)
+            self.out.text(place, y, title, size=s.size, fill="ink", bold=True, anchor=anchor)
+            self.out.text(place, y + s.size * 1.15, moment, size=s.small, anchor=anchor)
+
+    # ---- lanes ----
+
+    def _lane_tops(self, top: float) -> tuple[list[float], float]:
+        s, tops = self.style, []
+        for lane in self.lanes:
+            top += s.size * 1.75 if s.heads else s.size * 0.25
+            tops.append(top)
+            two_lines = not s.heads and self._lane_probability(lane.layer) is not None
+            top += max(lane.height, s.size * 2.4 if two_lines else 0) + s.size * 0.25
+        return tops, top
+
+    def _lane_probability(self, layer: str) -> float | None:
+        found = dict(self.data.layer_probability).get(layer)
+        return found if found is not None and (found >= 0.03 or self.style.heads) else None
+
+    def _lane_frames(self, tops: list[float], bottom: float) -> None:
+        s = self.style
+        for place, (lane, top) in enumerate(zip(self.lanes, tops, strict=True)):
+            line = top - (s.size * 1.75 if s.heads else s.size * 0.25)
+            self.out.line(0, line, s.width, line, stroke="rule2" if place == 0 else "rule", stroke_width=s.line * 0.6)
+            is_cause = self.cause is not None and self.cause.layer == lane.layer
+            probability = self._lane_probability(lane.layer)
+            y = top - s.size * 0.45 if s.heads else top + s.lane.row / 2 + s.size * 0.36
+            self.out.glyph(lane.layer, s.size * 0.45, y - s.size * 0.34, s.size * 0.8)
+            self.out.text(
+                s.size * 1.25,
+                y,
+                Layer(lane.layer).label,
+                size=s.size,
+                fill="ink" if is_cause else "ink2",
+                bold=is_cause,
+            )
+            if probability is not None:
+                x, anchor, dy = (s.width, "end", 0.0) if s.heads else (s.size * 1.25, "start", s.size * 1.2)
+                self.out.text(
+                    x, y + dy, wording.p_text(probability), size=s.small, bold=is_cause,
+                    fill="ink" if is_cause else "ink3", anchor=anchor,
+                )  # fmt: skip
+        self.out.line(0, bottom, s.width, bottom, stroke="rule2", stroke_width=s.line * 0.6)
+
+    def _falls(self, top: float, tops: list[float]) -> None:
+        """Lines from the signal to the steps of the cause, and to nothing else."""
+        for lane, lane_top in zip(self.lanes, tops, strict=True):
+            for bar in lane.bars:
+                if bar.is_cause:
+                    for at, _, _ in share_steps(bar.mark):
+                        x = self.time.x(at)
+                        self.out.line(
+                            x, top, x, lane_top + bar.y + bar.height / 2, stroke=lane.layer,
+                            stroke_width=self.style.line * 0.8, stroke_dasharray=f"{self.style.line * 1.3:.2g}",
+                        )  # fmt: skip
+
+    def _lane(self, lane: Lane, top: float) -> None:
+        for bar in sorted(lane.bars, key=lambda bar: bar.mark.probability):
+            self._bar(bar, top)
+        for label in lane.labels:
+            self._lane_label(label, top)
+
+    def _bar(self, bar: Bar, top: float) -> None:
+        s, mark = self.style, bar.mark
+        bottom = top + bar.y + bar.height / 2
+        outline = _outline(bar, self.time, bottom)
+        thin = s.line * 0.6
+        if not mark.reached:
+            dash = f"{s.line * 1.1:.2g} {s.line * 1.1:.2g}"
+            self.out.path(outline, stroke=mark.layer, close=True, stroke_width=thin, stroke_dasharray=dash)
+        elif mark.is_rollback and not bar.is_cause:
+            self.out.path(outline, fill="paper", stroke=mark.layer, close=True, stroke_width=s.line * 0.9)
+        else:
+            self.out.path(
+                outline, fill=mark.layer, stroke=mark.layer, close=True, stroke_width=thin,
+                fill_opacity=step_of(mark.probability), stroke_opacity=max(step_of(mark.probability), 0.55),
+            )  # fmt: skip
+        if bar.is_cause:
+            self._shares(bar, bottom)
+
+    def _shares(self, bar: Bar, bottom: float) -> None:
+        """Words inside the cause's bar: how far its rollout had come."""
+        steps = share_steps(bar.mark)
+        ends = [*(self.time.x(at) for at, _, _ in steps[1:]), bar.right]
+        for (at, share, words), end in zip(steps, ends, strict=True):
+            room = end - self.time.x(at) - self.style.size
+            if words and room >= text_width(words, self.style.small) and bar.height * share >= self.style.small * 1.05:
+                y = bottom - bar.height * share / 2 + self.style.small * 0.36
+                self.out.text(self.time.x(at) + self.style.size * 0.5, y, words, size=self.style.small, fill="paper")
+
+    def _lane_label(self, label: Label, top: float) -> None:
+        s, mark = self.style, label.mark
+        left, box_top, right, box_bottom = label.box
+        self.out.rect(left - 1, top + box_top, right - left + 2, box_bottom - box_top, fill="paper", fill_opacity=0.8)
+        quiet = mark.probability < 0.05
+        if not label.bold:
+            y = top + label.y + s.lane.size * 0.36
+            self.out.text(
+                label.x, y, label.lines[0], size=s.lane.size, fill="ink3" if quiet else "ink2", anchor=label.anchor
+            )
+            return
+        y = top + label.y - s.lane.size * 0.22
+        self.out.text(label.x, y, label.lines[0], size=s.lane.size, fill=mark.layer, bold=True, anchor=label.anchor)
+        self.out.text(
+            label.x, y + s.lane.size * 1.2, label.lines[1], size=s.lane.size, fill="ink2", anchor=label.anchor
+        )
+
+    # ---- axis and key ----
+
+    def _axis(self, top: float) -> float:
+        s = self.style
+        edge = -1.0
+        for tick in time_ticks(self.time, s.small):
+            x = self.time.x(tick.at)
+            self.out.line(x, top, x, top + s.size * 0.35, stroke="rule2", stroke_width=s.line * 0.6)
+            width = text_width(tick.label, s.small)
+            if x + s.size * 0.2 > edge and x + width <= s.width:
+                self.out.text(x, top + s.size * 1.4, tick.label, size=s.small, fill="ink2" if tick.strong else "ink3")
+                edge = x + width + s.small * 0.5
+        return top + s.size * 1.9
+
+    def _key(self, top: float) -> float:
+        """The shading key; wraps on narrow screens. Gives the picture's height."""
+        s = self.style
+        y, x = top + s.size * 1.3, 0.0
+        title = "Probability that the change is a cause"
+        self.out.text(x, y, title, size=s.small, fill="ink2")
+        x += text_width(title, s.small) + s.size
+        entries: list[tuple[str, float | None, str]] = [(words, opacity, "") for _, opacity, words in STEPS]
+        entries += [("rollback", None, "outline"), ("reached no trace", None, "dotted")]
+        for words, opacity, kind in entries:
+            width = s.swatch + s.size * 0.45 + text_width(words, s.small)
+            if x + width > s.width:
+                x, y = 0.0, y + s.size * 1.6
+            box = (x, y - s.swatch * 0.82, s.swatch, s.swatch)
+            if opacity is not None:
+                self.out.rect(*box, fill="ink", stroke="ink", fill_opacity=opacity, stroke_width=s.line * 0.5)
+            else:
+                dash = f"{s.line * 1.1:.2g} {s.line * 1.1:.2g}" if kind == "dotted" else None
+                self.out.rect(*box, fill="", stroke="ink", stroke_width=s.line * 0.7, stroke_dasharray=dash)
+            self.out.text(x + s.swatch + s.size * 0.45, y, words, size=s.small, fill="ink2")
+            x += width + s.size * 1.1
+        hidden = len(self.data.changes) - len(self.shown)
+        if hidden:
+            y += s.size * 1.6
+            word = "change lies" if hidden == 1 else "changes lie"
+            self.out.text(0, y, f"{hidden} {word} outside this span.", size=s.small, fill="ink3")
+        return y + s.size * 0.6
+
+
+def _outline(bar: Bar, time: TimeScale, bottom: float) -> list[tuple[float, float]]:
+    """The bar as a polygon whose height is the share of traffic that the rollout had reached."""
+    mark, full = bar.mark, bar.height
+    rollout = mark.until > mark.at and time.x(mark.until) - time.x(mark.at) >= 3
+    if not rollout or mark.rollout == "instant":
+        return [(bar.left, bottom), (bar.left, bottom - full), (bar.right, bottom - full), (bar.right, bottom)]
+    if mark.rollout == "ramp":
+        reached = time.x(mark.until)
+        return [(bar.left, bottom), (reached, bottom - full), (bar.right, bottom - full), (bar.right, bottom)]
+    points = [(bar.left, bottom)]
+    height = 0.0
+    right = max(bar.right, time.x(mark.until) + _LAST_STEP)  # so that the last step is seen as one
+    for at, share, _ in share_steps(mark):
+        x = min(max(time.x(at), bar.left), bar.right)
+        points += [(x, bottom - height), (x, bottom - full * share)]
+        height = full * share
+    return [*points, (right, bottom - height), (right, bottom)]
+
+
+def _time_scale(data: SignatureData, style: Style) -> TimeScale:
+    moments = [data.series[0].start, data.series[-1].end]
+    for span in (data.baseline, data.incident):
+        moments += [span.start, span.end] if span else []
+    start, end = min(moments), max(moments)
+    # Changes a little before the first trace belong to the picture; older ones are counted in words.
+    reach = (end - start) * 0.12
+    near = [mark.at for mark in data.changes if start - reach <= mark.at <= start]
+    if near:
+        start = min(near) - (end - start) * 0.01
+    return TimeScale(start, end, style.gutter, style.width - style.pad)
+
+
+def _resized(style: Style, width: float | None) -> Style:
+    if width is None or width == style.width:
+        return style
+    return replace(style, width=width, lane=replace(style.lane, right=width - style.pad))
+
+
+def _bounds(unit: str) -> tuple[float, float]:
+    return (0.0, 1.0) if unit == "share" else (float("-inf"), float("inf"))
+
+
+def _level_words(data: SignatureData, span: Span) -> str:
+    level = span.level
+    return f"{wording.level(level.mean, data.unit)} ({_interval(data, (0, level.low, level.high))}), n {level.count:,}"
+
+
+def _interval(data: SignatureData, estimate: tuple[float, float, float]) -> str:
+    return wording.interval((estimate[1], estimate[2]), data.unit)
+
+
+def _runs(series: Sequence[Span]) -> list[list[Span]]:
+    """The series cut where bins are missing, so that no line bridges what was not seen."""
+    if not series:
+        return []
+    width = sorted(span.end - span.start for span in series)[len(series) // 2]
+    runs = [[series[0]]]
+    for before, span in pairwise(series):
+        if span.start - before.end > 2.5 * width:
+            runs.append([])
+        runs[-1].append(span)
+    return runs
+
+
+def _bin_words(series: Sequence[Span]) -> str:
+    hours = sorted((span.end - span.start).total_seconds() / 3600 for span in series)[len(series) // 2]
+    return f"{hours:.2g} h" if hours >= 1 else f"{hours * 60:.0f} min"
+
+
+def _wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list[str]:
+    lines = [""]
+    for word in clean(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size, bold=bold) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [shorten(line, room + size, size, bold=bold) for line in lines]
+
+
+def mark_of(data: SignatureData, change_id: str) -> ChangeMark | None:
+    """The change of that id."""
+    return next((mark for mark in data.changes if mark.id == change_id), None)

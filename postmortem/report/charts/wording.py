@@ -1,0 +1,70 @@
+"""Numbers in pictures and reports: levels with their unit, intervals, moments. Pure."""
+
+from datetime import UTC, datetime
+
+_MINUS = "−"
+
+
+def digits(value: float, unit: str) -> str:
+    """Only the number: shares as percent with one decimal, seconds and dollars by their size."""
+    if unit == "share":
+        text = f"{100 * value:.1f}"
+    elif unit == "s":
+        text = f"{value:.2f}" if abs(value) < 10 else f"{value:,.1f}"
+    elif unit == "USD":
+        text = f"{value:.4f}" if abs(value) < 1 else f"{value:,.2f}"
+    else:
+        text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def level(value: float, unit: str) -> str:
+    """A level: "79.3%", "1.83 s", "$0.0120", "0.713"."""
+    text = digits(value, unit)
+    return {"share": f"{text}%", "s": f"{text} s", "USD": f"${text}"}.get(unit, text)
+
+
+def axis_level(value: float, unit: str) -> str:
+    """A level as short as an axis needs: "95%", "1.5 s"."""
+    if unit == "share":
+        return f"{100 * value:.6g}%".replace("-", _MINUS)
+    text = f"{value:.6g}".replace("-", _MINUS)
+    return {"s": f"{text} s", "USD": f"${text}"}.get(unit, text)
+
+
+def change(value: float, unit: str) -> str:
+    """A difference with its sign: "−10.1 points", "+0.84 s"."""
+    text = digits(value, unit)
+    sign = "+" if value > 0 and text.strip("0.,") else ""
+    return sign + text + {"share": " points", "s": " s", "USD": " USD"}.get(unit, "")
+
+
+def interval(bounds: tuple[float, float], unit: str) -> str:
+    """ "91.8 to 92.5"."""
+    return f"{digits(bounds[0], unit)} to {digits(bounds[1], unit)}"
+
+
+def probability(value: float) -> str:
+    """Two decimals; never 0.00 or 1.00, which nothing is."""
+    if value < 0.005:
+        return "<0.01"
+    return ">0.99" if value >= 0.995 else f"{value:.2f}"
+
+
+def p_text(value: float) -> str:
+    """ "P 0.97", "P <0.01"."""
+    return f"P {probability(value)}"
+
+
+def moment(at: datetime) -> str:
+    """ "9 Mar 09:40", UTC."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b %H:%M}"
+
+
+def day(at: datetime) -> str:
+    """ "9 March 2026", UTC."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%B %Y}"
