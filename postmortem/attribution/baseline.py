@@ -69,13 +69,13 @@ class Baseline:
         kept = np.einsum("ij,ij->j", columns, weighted) - np.einsum("ij,ij->j", half, half)
         return np.asarray(np.maximum(kept, 0.0))
 
-    def gram(self, columns: Floats) -> Floats:
-        """XᵀMX, in single precision: it is read to three digits."""
-        weighted = columns * self.weights[:, None]
-        shared = np.asarray(self.controls.T @ weighted)
-        half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False).astype(np.float32)
+    def grams(self, columns: Floats) -> tuple[Floats, Floats]:
+        """XᵀMX and XᵀWX, multiplied in single precision: they are read to three digits."""
         root = (columns * np.sqrt(self.weights)[:, None]).astype(np.float32)
-        return np.asarray(root.T @ root - half.T @ half, dtype=np.float64)
+        shared = np.asarray(self.controls.T @ (columns * self.weights[:, None]))
+        half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False).astype(np.float32)
+        overlap = (root.T @ root).astype(np.float64)
+        return overlap - half.T @ half, overlap
 
     def project(self, vector: Floats) -> Floats:
         """M v."""

@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in standard deviations of the signal
 SIDE_EFFECT_VARIANCE = 0.04**2  # every change may move the signal a little without being the cause
 MEDIAN_CHI_SQUARE = 0.4549364
+MISFIT_SHARE = 0.2
 _TINY_INFORMATION = 1e-6
 _MAX_SWEEPS = 60
 
@@ -70,11 +71,19 @@ def inflation(scores: Floats) -> float:
 
 
 def single_effects(
-    *, cross: Floats, gram: Floats, priors: Floats, null_priors: tuple[float, ...], inflation_factor: float
+    *,
+    cross: Floats,
+    gram: Floats,
+    overlap: Floats,
+    priors: Floats,
+    null_priors: tuple[float, ...],
+    inflation_factor: float,
 ) -> Posterior:
     """Sum of single effects by coordinate ascent. `cross` is XᵀMy, `gram` XᵀMX, one null prior an effect.
 
-    Each effect picks at most one column; an effect's own null keeps it from picking anything.
+    Each effect picks at most one column; an effect's own null keeps it from picking anything. No harm is the same
+    for every trace, so the other effects are taken to be MISFIT_SHARE wrong where they overlap with a column
+    (`overlap` is XᵀWX): what is left over of a large effect must not be blamed on a bystander.
     """
     information = np.diag(gram).copy()
     usable = information > _TINY_INFORMATION * max(float(information.max(initial=0.0)), 1.0)
@@ -86,17 +95,21 @@ def single_effects(
     means, estimates, logs = np.zeros((count, width)), np.zeros((count, width)), np.zeros((count, width))
     if width == 0:
         return Posterior(inclusion, null, logs, estimates, variances, means.sum(axis=0))
+    own_overlap = np.maximum(np.diag(overlap), 1e-9)
     scaled = np.log(priors / priors.sum())
     for _ in range(_MAX_SWEEPS):
         before = inclusion.copy()
         for effect, null_prior in enumerate(null_priors):
             others = means.sum(axis=0) - means[effect]
             estimates[effect] = np.where(usable, (cross - gram @ others) / safe, 0.0)
-            logs[effect] = log_bayes_factor(estimates[effect], variances)
+            misfit = (MISFIT_SHARE * (overlap @ others) / own_overlap) ** 2
+            logs[effect] = log_bayes_factor(estimates[effect], variances + misfit)
             weights = np.append(scaled + np.log1p(-null_prior) + logs[effect], np.log(null_prior))
             posterior = special.softmax(weights)
             inclusion[effect], null[effect] = posterior[:-1], posterior[-1]
-            means[effect] = inclusion[effect] * np.where(usable, posterior_mean(estimates[effect], finite), 0.0)
+            means[effect] = inclusion[effect] * np.where(
+                usable, posterior_mean(estimates[effect], finite + misfit), 0.0
+            )
         if np.abs(inclusion - before).max() < 1e-4:
             break
     return Posterior(inclusion, null, logs, estimates, variances, means.sum(axis=0))

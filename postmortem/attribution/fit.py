@@ -102,11 +102,12 @@ def fit_case(case: AttributionCase) -> Fit:
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
-    gram = baseline.gram(design.columns)
+    gram, overlap = baseline.grams(design.columns)
     cross = design.columns.T @ baseline.project(baseline.outcome)
     posterior = bayes.single_effects(
-        cross=cross, gram=gram, priors=design.priors, null_priors=NULL_PRIORS, inflation_factor=inflation
-    )
+        cross=cross, gram=gram, overlap=overlap, priors=design.priors, null_priors=NULL_PRIORS,
+        inflation_factor=inflation,
+    )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
     effects = _by_owner(posterior.inclusion, owner, len(case.changes))
     found = 1.0 - np.prod(1.0 - effects, axis=0)

@@ -45,7 +45,9 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
         "signal": incident.signal,
         "worse": incident.worse,
         **moments,
-        "changes": sorted([*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256")),
+        "changes": sorted(
+            [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256")
+        ),
         "evidence": list(blobs.values_list("sha256", flat=True)),
         "traces": Trace.objects.filter(incident=incident).count(),
         "scores": Score.objects.filter(trace__incident=incident, name=incident.signal).count(),

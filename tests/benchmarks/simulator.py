@@ -69,9 +69,13 @@ def simulate(seed: int, folder: Path, *, traces: int = 6000, family: str | None 
     _write(rng, folder, metric, hours, facets, latent, moves, detected, kept, family)
     causes = [move for move in moves if move.is_cause]
     truth = {
-        "kind": {"pair": "pair_add", "mix": "mix", "noise": "noise", "external": "external", "unlogged": "unlogged"}.get(
-            family, "single"
-        ),
+        "kind": {
+            "pair": "pair_add",
+            "mix": "mix",
+            "noise": "noise",
+            "external": "external",
+            "unlogged": "unlogged",
+        }.get(family, "single"),
         "family": family,
         "metric": metric,
         "causes": sorted(move.id for move in causes if move.logged),
