@@ -192,6 +192,20 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Fields of the same name with different choices need names of their own in the schema.
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "postmortem.accounts.models.Role",
+        "ParticipantRoleEnum": "postmortem.incidents.models.ParticipantRole",
+        "IncidentStatusEnum": "postmortem.incidents.models.Status",
+        "EditableStatusEnum": ["draft", "in_review"],
+        "ActionStatusEnum": "postmortem.actions.models.ActionItem.Status",
+        "ActionKindEnum": "postmortem.actions.models.ActionItem.Kind",
+        "FactorKindEnum": "postmortem.review.models.ContributingFactor.Kind",
+        "RunKindEnum": "postmortem.pipeline.models.Run.Kind",
+        "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",
+        "AnswerEnum": "postmortem.review.models.ChecklistAnswer.Value",
+        "VerdictEnum": "postmortem.review.models.Verdict.Value",
+    },
 }
 
 LOGGING = {

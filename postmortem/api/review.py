@@ -240,15 +240,28 @@ class VerdictView(IncidentView):
         return Response(VerdictSerializer(verdict).data)
 
 
-class SignOffView(IncidentView):
-    """Signatures."""
+class LayerSignOffView(IncidentView):
+    """A lead's signature."""
 
     serializer_class = SignatureSerializer
 
-    @extend_schema(request=NewSignatureSerializer, responses=SignatureSerializer)
+    @extend_schema(
+        operation_id="incidents_layer_sign_off_create", request=NewSignatureSerializer, responses=SignatureSerializer
+    )
     def post(self, request: Request, number: str, layer: str = "") -> Response:
-        """Sign for a layer as its lead, or for the whole as facilitator."""
+        """Sign for the layer that you lead."""
         signature = services.sign_off(
             incident=self.incident, by=self.person, layer=layer, **self.body(NewSignatureSerializer)
         )
         return Response(SignatureSerializer(signature).data)
+
+
+class WholeSignOffView(LayerSignOffView):
+    """The facilitator's signature."""
+
+    @extend_schema(
+        operation_id="incidents_sign_off_create", request=NewSignatureSerializer, responses=SignatureSerializer
+    )
+    def post(self, request: Request, number: str) -> Response:
+        """Sign for the whole review as facilitator."""
+        return super().post(request, number)
