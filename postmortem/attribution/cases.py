@@ -85,9 +85,8 @@ def _span(value: object) -> Span | None:
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered JSON objects of a JSONL file, unpacked if its name ends with .gz."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     size = 0
-    with opened as file:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
         try:
             for number, line in enumerate(file, start=1):

@@ -1,6 +1,6 @@
 """The rows that a reviewer can check: exposed against unexposed, like with like, and the same over time. Pure.
 
-Two comparisons, in this order of trust. *Same time*: traces of one stratum in the same six hours, some exposed, some
+Two comparisons, in this order of trust. *Same time*: traces of one stratum in the same twelve hours, some exposed, some
 not. *Before and after*: where everybody in scope got the change at once, the same stratum and time of day in the week
 before it. The second cannot tell the change from whatever else began then; its sentence says so.
 """
@@ -21,10 +21,11 @@ from postmortem.changes.records import ChangeRecord
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
-SAME_TIME_SECONDS = 6 * 3600.0
+SAME_TIME_SECONDS = 12 * 3600.0
+CLOCK_SECONDS = 6 * 3600.0
 BEFORE_SECONDS = 7 * 86_400.0
 RUN_IN_SECONDS = 3 * 86_400.0  # how long before a change its picture begins
-_EXPOSED, _UNEXPOSED = 0.5, 0.05  # shares at which a trace counts as one or the other
+EXPOSED, UNEXPOSED = 0.5, 0.05  # shares at which a trace counts as one or the other
 _BINS = 30
 
 
@@ -47,7 +48,7 @@ def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
     """The better comparison of one change, None where no stratum has both sides."""
     shares = fit.exposures.shares[:, position]
     basis = fit.exposures.basis[:, position]
-    exposed, unexposed = shares >= _EXPOSED, shares <= _UNEXPOSED
+    exposed, unexposed = shares >= EXPOSED, shares <= UNEXPOSED
     if not exposed.any() or not unexposed.any():
         return None
     seconds = fit.columns.seconds
@@ -57,14 +58,14 @@ def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
     contrast, same_time = _pooled(fit, exposed, together, bins), True
     inside = (basis != OUTSIDE) & (exposed | unexposed)
     near = inside & (seconds >= first - BEFORE_SECONDS)
-    clock = ((seconds % 86_400.0) // SAME_TIME_SECONDS).astype(np.int32)
+    clock = ((seconds % 86_400.0) // CLOCK_SECONDS).astype(np.int32)
     other = _pooled(fit, exposed, near, clock)
-    # Few traces at the same time say less than many before and after once their error is twice as large.
-    if contrast is None or (other is not None and contrast.error > 2 * other.error):
+    # Few traces at the same time say less than many before and after once their error is three times as large.
+    if contrast is None or (other is not None and contrast.error > 3 * other.error):
         contrast, same_time = other, False
     if contrast is None:
         return None
-    ran = exposed | (shares > _UNEXPOSED)
+    ran = exposed | (shares > UNEXPOSED)
     return ChangeContrast(
         exposed=_level(contrast.exposed_mean, contrast.exposed_count, fit, exposed),
         unexposed=_level(contrast.unexposed_mean, contrast.unexposed_count, fit, unexposed),
@@ -115,7 +116,7 @@ def exposed_series(fit: Fit, position: int, change: ChangeRecord, levelled: Floa
     series = []
     for low, high, begin, end in zip(places, places[1:], edges, edges[1:], strict=False):
         part, share = levelled[low:high], shares[low:high]
-        exposed, unexposed = part[share >= _EXPOSED], part[share <= _UNEXPOSED]
+        exposed, unexposed = part[share >= EXPOSED], part[share <= UNEXPOSED]
         if exposed.size or unexposed.size:
             series.append(
                 ExposedBin(

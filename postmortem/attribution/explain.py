@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from postmortem.attribution.contrasts import ChangeContrast, contrast_of, exposed_series, levelled_signal
+from postmortem.attribution.contrasts import (
+    EXPOSED,
+    UNEXPOSED,
+    ChangeContrast,
+    contrast_of,
+    exposed_series,
+    levelled_signal,
+)
 from postmortem.attribution.fit import Fit
 from postmortem.attribution.intervals import Z95
 from postmortem.attribution.mix import mix_split, split
@@ -122,7 +129,7 @@ def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, s
     if model.prior == 0.0:
         return "It began after the problem was detected, so it is not among the suspects."
     if contrast is None:
-        return "No trace ran without it in the time that the traces cover, so there is nothing to compare it with."
+        return _nothing_to_compare(fit, position)
     exposed, unexposed = contrast.exposed, contrast.unexposed
     numbers = (
         f"{level_text(exposed.mean, signal)} with it (n {exposed.count:,}) against "
@@ -133,12 +140,25 @@ def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, s
         text = f"At the same time, in requests of the same kind: {numbers}."
     else:
         text = f"Too few traces ran without it at the same time, so this is after against before: {numbers}."
-        if model.probability < 0.05 and _is_harm(contrast.difference, signal):
+        if model.probability < 0.05 and is_harm(contrast.difference, signal):
             text += " Other traffic, or another change, explains that difference better."
     return f"{text} {_basis_text(contrast)}"
 
 
-def _is_harm(difference: Estimate, signal: SignalFacts) -> bool:
+def _nothing_to_compare(fit: Fit, position: int) -> str:
+    shares = fit.exposures.shares[:, position]
+    if shares.max() < EXPOSED:
+        return (
+            f"It had reached at most {100 * shares.max():.0f}% of its traffic and no trace says which, "
+            "so no two groups can be compared; only the level of all of it could show harm."
+        )
+    if shares.min() > UNEXPOSED:
+        return "All traces ran with it, so there is nothing to compare it with."
+    return "No kind of request ran both with and without it, so there is nothing to compare."
+
+
+def is_harm(difference: Estimate, signal: SignalFacts) -> bool:
+    """Whether the whole interval lies on the side that is worse."""
     low, high = difference.interval
     return high < 0 if signal.worse == "lower" else low > 0
 
@@ -167,7 +187,7 @@ def _of_unlogged(fit: Fit, signal: SignalFacts) -> Hypothesis:
             f"{moment_text(move.at)}, and no change log mentions it"
         )
     elif unlogged.start is not None:
-        title = f"A step that no log mentions, {where}"
+        title = f"A step in {where} that no log mentions"
         sentence = f"The best such step is in {where} from about {moment_text(unlogged.start)}"
     else:
         title, sentence = "A step that no log mentions", "The traces cover too little time to look for one"

@@ -113,9 +113,12 @@ def fit_case(case: AttributionCase) -> Fit:
     found = 1.0 - np.prod(1.0 - effects, axis=0)
     reach = _reach(case, columns, exposures, quiet, detected)
     changes = tuple(
-        _change_fit(position, found[position], owner, design, posterior, (cross, gram), baseline, reach[position])
+        _change_fit(
+            position=position, probability=float(found[position]), owner=owner, design=design, posterior=posterior,
+            system=(cross, gram), baseline=baseline, reach=float(reach[position]),
+        )
         for position in range(len(case.changes))
-    )
+    )  # fmt: skip
     unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [move for move, _ in moves])
     return Fit(
         case, columns, baseline, exposures, reconciliation, quiet, inflation, changes, unlogged,
@@ -204,6 +207,7 @@ def _reach(case: AttributionCase, columns: Columns, exposures: ExposureMatrix, q
 
 
 def _change_fit(
+    *,
     position: int,
     probability: float,
     owner: npt.NDArray[np.intp],
@@ -233,7 +237,7 @@ def _change_fit(
         hidden = upper * max(reach, 0.0) * baseline.scale.slope
     elif reach <= 0.01:
         hidden = 0.0
-    return ChangeFit(float(probability), prior, factor, z, hidden)
+    return ChangeFit(probability, prior, factor, z, hidden)
 
 
 def _unlogged_fit(

@@ -57,7 +57,7 @@ def mean_interval(mean: float, variance: float, count: int) -> Interval:
 
 
 def welch_difference(
-    mean_1: float, variance_1: float, count_1: int, mean_0: float, variance_0: float, count_0: int
+    *, mean_1: float, variance_1: float, count_1: int, mean_0: float, variance_0: float, count_0: int
 ) -> Estimate:
     """Difference of two means with Welch's interval and the Welch-Satterthwaite degrees of freedom.
 
@@ -91,7 +91,8 @@ def difference_of(after: Floats, before: Floats, *, binary: bool) -> Estimate:
     """Mean of `after` − mean of `before`: Newcombe for rates, Welch for means. Raises ValueError if either is empty."""
     if binary:
         return newcombe_difference(float(after.sum()), after.size, float(before.sum()), before.size)
-    return welch_difference(
-        float(after.mean()), float(after.var(ddof=1)) if after.size > 1 else 0.0, after.size,
-        float(before.mean()), float(before.var(ddof=1)) if before.size > 1 else 0.0, before.size,
-    )  # fmt: skip
+    sides = {
+        "mean_1": float(after.mean()), "variance_1": float(after.var(ddof=1)) if after.size > 1 else 0.0,
+        "mean_0": float(before.mean()), "variance_0": float(before.var(ddof=1)) if before.size > 1 else 0.0,
+    }  # fmt: skip
+    return welch_difference(**sides, count_1=after.size, count_0=before.size)

@@ -77,14 +77,14 @@ def _headline(explained: Explained, sets: tuple[tuple[str, ...], ...], signal: S
     if top.probability >= CERTAIN:
         return {
             "change": f"One change explains the {fall}: {_named(top)}",
-            "unlogged": f"No logged change explains the {fall}: {_named(top)}",
+            "unlogged": f"No logged change explains the {fall}: {_small(_named(top))}",
             "mix": f"The traffic mix explains the {fall}, {probability_text(top.probability)}",
             "none": f"No change explains the {fall}: it is an ordinary swing, {probability_text(top.probability)}",
         }[top.kind]
     if top.probability >= LEADING:
         return {
             "change": f"One change is the leading suspect: {_named(top)}",
-            "unlogged": f"Probably no logged change: {_named(top)}",
+            "unlogged": f"Probably no logged change: {_small(_named(top))}",
             "mix": f"Probably the traffic mix, {probability_text(top.probability)}",
             "none": f"Probably an ordinary swing, {probability_text(top.probability)}",
         }[top.kind]
@@ -119,8 +119,13 @@ def _named(one: Hypothesis) -> str:
     return f"{one.title}, {probability_text(one.probability)}"
 
 
+def _small(text: str) -> str:
+    """As the middle of a sentence."""
+    return text[:1].lower() + text[1:]
+
+
 def _quoted(one: Hypothesis) -> str:
-    title = one.title if one.kind == "change" else one.title[0].lower() + one.title[1:]
+    title = one.title if one.kind == "change" else _small(one.title)
     return f"{title} ({probability_text(one.probability)})"
 
 

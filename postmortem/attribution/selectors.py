@@ -26,7 +26,7 @@ def latest_finding(incident: Incident) -> Finding | None:
 
 
 def finding_is_stale(incident: Incident, finding: Finding) -> bool:
-    """Whether evidence, changes, signal or windows changed since the run. Four queries, whatever the number of traces."""
+    """Whether evidence, changes, signal or windows changed since the run. Four queries, however many traces."""
     return inputs_sha256(incident) != finding.inputs_sha256
 
 

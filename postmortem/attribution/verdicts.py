@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from postmortem.attribution.contrasts import ChangeContrast
-from postmortem.attribution.explain import Explained
-from postmortem.attribution.fit import Fit, layer_probabilities
+from postmortem.attribution.explain import Explained, is_harm
+from postmortem.attribution.fit import ChangeFit, Fit, layer_probabilities
 from postmortem.attribution.shapes import EvidenceText, LayerFinding, OnsetFinding, ProposedVerdict, SignalFacts
 from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import (
@@ -38,9 +38,11 @@ def layer_findings(
     findings = []
     for layer in Layer:
         hidden = _hidden_harm(fit, layer)
-        verdict = _verdict(fit, layer, probabilities[layer], hidden, harm, explained)
+        verdict = _verdict(
+            fit, layer=layer, probability=probabilities[layer], hidden=hidden, harm=harm, explained=explained
+        )
         speaking = _for(fit, layer, explained, onset, signal)
-        against = _against(fit, layer, explained, onset, signal, hidden, harm)
+        against = _against(fit, layer=layer, explained=explained, onset=onset, signal=signal, hidden=hidden, harm=harm)
         findings.append(LayerFinding(layer, probabilities[layer], verdict, hidden, speaking, against))
     return tuple(findings)
 
@@ -53,12 +55,12 @@ def _hidden_harm(fit: Fit, layer: Layer) -> float | None:
     return max((bound for bound in bounds if bound is not None), default=0.0)
 
 
-def _of_layer(fit: Fit, layer: Layer) -> list[tuple[object, ChangeRecord]]:
+def _of_layer(fit: Fit, layer: Layer) -> list[tuple[ChangeFit, ChangeRecord]]:
     return [(fit.changes[i], change) for i, change in enumerate(fit.case.changes) if change.layer is layer]
 
 
 def _verdict(
-    fit: Fit, layer: Layer, probability: float, hidden: float | None, harm: float, explained: Explained
+    fit: Fit, *, layer: Layer, probability: float, hidden: float | None, harm: float, explained: Explained
 ) -> ProposedVerdict:
     if probability >= RULED_IN:
         return "ruled_in"
@@ -118,6 +120,7 @@ def _for(
 
 def _against(
     fit: Fit,
+    *,
     layer: Layer,
     explained: Explained,
     onset: OnsetFinding | None,
@@ -129,7 +132,7 @@ def _against(
     if not own:
         return (EvidenceText("No change of this layer is in the log for this time"),)
     texts: list[EvidenceText] = []
-    if hidden is not None and harm > 0:
+    if hidden is not None and hidden < harm and hidden < harm * HIDDEN_SHARE * 2:
         texts.append(
             EvidenceText(
                 f"At most {amount(hidden, signal)} of the {movement(signal)} of {amount(harm, signal)} could still "
@@ -145,8 +148,18 @@ def _against(
     for one in weak[:2]:
         change = _change(fit, one.changes[0])
         contrast = explained.contrasts[change.id]
-        if contrast is not None and contrast.same_time:
+        if contrast is None:
+            continue
+        if contrast.same_time or not is_harm(contrast.difference, signal):
             texts.append(EvidenceText(_row_text(change, contrast, one.probability, signal), change.id))
+        else:
+            texts.append(
+                EvidenceText(
+                    f"{change_title(change)}: {difference_text(contrast.difference, signal)} after against before, "
+                    f"which “{explained.hypotheses[0].title}” explains better; {probability_text(one.probability)}",
+                    change.id,
+                )
+            )
     if onset is not None:
         late = [change for change in own if change.at > onset.interval[1] and change.id not in missing]
         texts += [
