@@ -40,10 +40,11 @@ def factor_add(request: HttpRequest, number: str) -> HttpResponse:
     form = NewFactorForm(request.POST, incident=incident)
     if form.is_valid():
         fields = {name: form.cleaned_data[name] for name in ("kind", "layer", "text", "change", "leads_to")}
-        if fields["leads_to"] is None and fields["kind"] != ContributingFactor.Kind.IMPACT:
-            fields["leads_to"] = incident.factors.filter(kind=ContributingFactor.Kind.IMPACT).first()
         try:
             factor = services.add_factor(incident=incident, by=request.user, **fields)
+            impact = incident.factors.filter(kind=ContributingFactor.Kind.IMPACT).exclude(pk=factor.pk).first()
+            if fields["leads_to"] is None and impact is not None:
+                services.connect(cause=factor, effect=impact, by=request.user)
             return _back(incident, factor)
         except UserError as error:
             form.add_error("text", str(error))
@@ -192,35 +193,39 @@ def _render(
 def _factor_rows(
     request: HttpRequest, incident: Incident, graph: CausalGraph, given: dict[int, dict[str, forms.Form]]
 ) -> list[dict[str, Any]]:
-    """Each factor with what it led to, what cuts it, and its forms: those that were refused keep what was typed."""
+    """Each factor with what it led to and what cuts it; only the one being changed carries its forms."""
     factors = list(selectors.factors(incident))
     names = {factor.pk: factor for factor in factors}
-    leads = {layer: may(request.user, Capability.DECIDE, incident, layer) for layer in {f.layer for f in factors}}
+    asked = request.GET.get("factor", "")
     rows = []
     for factor in factors:
-        own = given.get(factor.pk, {})
-        initial = {name: getattr(factor, name) for name in ("text", "kind", "layer", "revision")}
-        rows.append(
-            {
-                "factor": factor,
-                "is_impact": factor.kind == ContributingFactor.Kind.IMPACT,
-                "effects": [
-                    (edge, names[edge.effect])
-                    for edge in graph.edges
-                    if edge.cause == factor.pk and edge.effect in names
-                ],
-                "cut_by": graph.cut.get(factor.pk, ()),
-                "edit": own.get("edit")
-                or FactorForm(
-                    incident=incident, prefix=f"edit-{factor.pk}", initial=initial | {"change": factor.change_id}
-                ),
-                "connect": own.get("connect") or ConnectForm(factor=factor, prefix=f"connect-{factor.pk}"),
-                "risk": own.get("risk") or RiskForm(prefix=f"risk-{factor.pk}"),
-                "open": bool(own),
-                "may_accept": leads[factor.layer],
-            }
-        )
+        row: dict[str, Any] = {
+            "factor": factor,
+            "is_impact": factor.kind == ContributingFactor.Kind.IMPACT,
+            "effects": [
+                (edge, names[edge.effect]) for edge in graph.edges if edge.cause == factor.pk and edge.effect in names
+            ],
+            "cut_by": graph.cut.get(factor.pk, ()),
+        }
+        if factor.pk in given or asked == str(factor.pk):
+            row |= {"open": True} | _factor_forms(request, incident, factor, given.get(factor.pk, {}))
+        rows.append(row)
     return rows
+
+
+def _factor_forms(
+    request: HttpRequest, incident: Incident, factor: ContributingFactor, given: dict[str, forms.Form]
+) -> dict[str, Any]:
+    """The forms of one factor; one that was refused comes in `given` and keeps what was typed."""
+    initial = {name: getattr(factor, name) for name in ("text", "kind", "layer", "revision")}
+    initial["change"] = factor.change_id
+    edit = given.get("edit") or FactorForm(incident=incident, prefix=f"edit-{factor.pk}", initial=initial)
+    return {
+        "edit": edit,
+        "connect": given.get("connect") or ConnectForm(factor=factor, prefix=f"connect-{factor.pk}"),
+        "risk": given.get("risk") or RiskForm(prefix=f"risk-{factor.pk}"),
+        "may_accept": may(request.user, Capability.DECIDE, incident, factor.layer),
+    }
 
 
 def _back(incident: Incident, factor: ContributingFactor) -> HttpResponse:
