@@ -43,6 +43,8 @@ def parse_link(text: str) -> TraceLink:
     try:
         parts = urlsplit(text)
         base = origin_of(parts)
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"“{text[:80]}” is not a web address; paste a Langfuse link, {_EXAMPLE}.") from error
     segments = [segment for segment in parts.path.split("/") if segment]

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -122,7 +123,9 @@ class HttpReader:
         self._max_wait, self._sleep, self._backoff = max_wait_seconds, sleep, backoff_seconds
         self.last_body = b""
         transport = BoundedTransport(
-            httpx.HTTPTransport(retries=1), max_bytes=max_answer_bytes, max_seconds=timeout_seconds
+            httpx.HTTPTransport(retries=1, proxy=_proxy(base_url)),
+            max_bytes=max_answer_bytes,
+            max_seconds=timeout_seconds,
         )
         self.client = httpx.Client(
             transport=transport,
@@ -131,7 +134,6 @@ class HttpReader:
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             event_hooks={"response": [self._keep]},
-            trust_env=True,
         )
 
     def close(self) -> None:
@@ -201,6 +203,12 @@ class HttpReader:
 
     def _keep(self, response: httpx.Response) -> None:
         self.last_body = response.read()
+
+
+def _proxy(base_url: str) -> str | None:
+    """The machine's proxy for this server (HTTPS_PROXY, NO_PROXY, …); own transports do not look for it."""
+    parts = urlsplit(base_url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _lasting(base_url: str, failure: HttpFailure) -> SourceError:

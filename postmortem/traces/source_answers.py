@@ -1,0 +1,50 @@
+"""One answer of Langfuse's API: its exact bytes, and what is read from them. No network here."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from postmortem.lib.errors import UserError
+from postmortem.traces.source_http import SourceError
+from postmortem.traces.values import load_json, mapping
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` as the server at `base_url` sent it. Reading raises SourceError where it is not what Langfuse sends."""
+
+    base_url: str
+    body: bytes
+
+    @cached_property
+    def value(self) -> dict[str, Any]:
+        """The JSON object of the body."""
+        try:
+            value = load_json(self.body, f"The answer of {self.base_url}")
+        except UserError as error:
+            raise SourceError(
+                f"{self.base_url} answered with something other than JSON (a sign-in page?); "
+                "check the connection's address."
+            ) from error
+        if not isinstance(value, dict):
+            raise SourceError(f"{self.base_url} answered with something other than an object; is it Langfuse?")
+        return value
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The objects of `data`."""
+        rows = self.value.get("data")
+        if not isinstance(rows, list):
+            raise SourceError(f"{self.base_url} answered without a list of data; check that it is a Langfuse server.")
+        return [row for row in rows if isinstance(row, dict)]
+
+    @property
+    def cursor(self) -> str | None:
+        """How to ask for the next page of the new endpoints; None on the last."""
+        cursor = mapping(self.value.get("meta")).get("cursor")
+        return cursor if isinstance(cursor, str) and cursor else None
+
+    def has_page_after(self, number: int) -> bool:
+        """Whether an old endpoint has a page after this one, which is `number` (from 1)."""
+        total = mapping(self.value.get("meta")).get("totalPages")
+        return isinstance(total, int) and number < total
