@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from postmortem.attribution.baseline import Baseline
 from postmortem.attribution.columns import Columns
+from postmortem.attribution.moves import ObservedMove
 from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
@@ -21,6 +22,7 @@ from postmortem.lib.layers import Layer
 Floats = npt.NDArray[np.float64]
 
 LOGGED_PRIOR, UNLOGGED_PRIOR, NULL_PRIOR = 0.6, 0.2, 0.2
+SILENT_MOVE_FACTOR = 2.0
 AGE_HALVES_AFTER_HOURS = 96.0
 LAG_HOURS = (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0)
 LAGS_SHARE = 0.4  # of an unversioned change's prior, together
@@ -29,15 +31,6 @@ LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgo
 MAX_PLACEBOS = 150
 GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedMove:
-    """A version that traces show and no log mentions, with the traces on it or on a later version."""
-
-    layer: Layer
-    what: str
-    column: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +75,21 @@ def build_design(
             priors.append(prior)
 
     ages = _age_weights(changes, exposures, detected)
-    total = ages.sum()
+    first_seen = [float(columns.seconds[np.argmax(move.column > 0)]) for move in moves]
+    # A version that moved without a log entry is a change like any other, and one that skipped the process.
+    move_ages = np.array([SILENT_MOVE_FACTOR * _age_weight((detected - first) / 3600.0) for first in first_seen])
+    named = LOGGED_PRIOR / (ages.sum() + move_ages.sum()) if ages.any() or move_ages.any() else 0.0
     for position, change in enumerate(changes):
         if ages[position] == 0:
             continue
-        share = LOGGED_PRIOR * ages[position] / total
-        start = change.at.timestamp()
         for column, weight in _forms(columns, baseline, change, exposures, position):
-            add(column, Candidate(position, change.layer, start, ""), share * weight)
-
-    moved = UNLOGGED_PRIOR / 2 if moves else 0.0
+            add(column, Candidate(position, change.layer, change.at.timestamp(), ""), named * ages[position] * weight)
     for number, move in enumerate(moves):
-        first = columns.seconds[np.argmax(move.column > 0)]
-        add(move.column, Candidate(-1, move.layer, float(first), move.what, number), moved / len(moves))
+        candidate = Candidate(-1, move.move.layer, first_seen[number], move.where, number)
+        add(move.column, candidate, named * move_ages[number])
     steps = _unlogged_steps(columns, baseline, earliest, detected)
     for column, candidate, weight in steps:
-        add(column, candidate, (UNLOGGED_PRIOR - moved) * weight)
+        add(column, candidate, UNLOGGED_PRIOR * weight)
     matrix = np.column_stack(parts) if parts else np.zeros((columns.seconds.size, 0))
     return Design(matrix * baseline.sensitivity[:, None], tuple(candidates), np.array(priors))
 
@@ -111,8 +103,12 @@ def _age_weights(changes: Sequence[ChangeRecord], exposures: ExposureMatrix, det
     for position, change in enumerate(changes):
         age = (detected - change.at.timestamp()) / 3600.0
         if exposures.shares[:, position].any() and age > -max(LAG_HOURS):
-            weights[position] = max(0.5 ** (max(age, 0.0) / AGE_HALVES_AFTER_HOURS), 0.1)
+            weights[position] = _age_weight(age)
     return weights
+
+
+def _age_weight(age_hours: float) -> float:
+    return float(max(0.5 ** (max(age_hours, 0.0) / AGE_HALVES_AFTER_HOURS), 0.1))
 
 
 def placebo_columns(columns: Columns, baseline: Baseline, quiet: npt.NDArray[np.bool_]) -> Floats:

@@ -14,11 +14,11 @@ from postmortem.attribution.candidates import (
     NULL_PRIOR,
     Candidate,
     Design,
-    ObservedMove,
     build_design,
     placebo_columns,
 )
 from postmortem.attribution.columns import Columns, to_columns
+from postmortem.attribution.moves import observed_moves
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
 from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile
@@ -95,10 +95,10 @@ def fit_case(case: AttributionCase) -> Fit:
     reconciliation = reconcile(case.changes, columns.traces)
     exposures = exposure_matrix(case.changes, columns.traces)
     _forget_never_observed(exposures, case, reconciliation)
-    moves = [(move, seen) for move in reconciliation.never_logged if (seen := _observed(move, columns)) is not None]
+    moves = observed_moves(columns, case.changes, reconciliation.never_logged)
     design = build_design(
         columns=columns, baseline=baseline, changes=case.changes, exposures=exposures,
-        moves=[seen for _, seen in moves], detected=detected,
+        moves=moves, detected=detected,
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
@@ -119,7 +119,7 @@ def fit_case(case: AttributionCase) -> Fit:
         )
         for position in range(len(case.changes))
     )  # fmt: skip
-    unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [move for move, _ in moves])
+    unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [one.move for one in moves])
     return Fit(
         case, columns, baseline, exposures, reconciliation, quiet, inflation, changes, unlogged,
         float(posterior.null.min(initial=1.0)), effects, posterior.null,
@@ -153,30 +153,6 @@ def _forget_never_observed(exposures: ExposureMatrix, case: AttributionCase, fou
     for position, change in enumerate(case.changes):
         if change.id in missing:
             exposures.shares[:, position] = 0.0
-
-
-def _observed(move: VersionMove, columns: Columns) -> ObservedMove | None:
-    """Traces in the move's scope on its version, or on one first seen after it."""
-    facet = columns.facets.get(move.facet)
-    if facet is None or move.to_version not in facet.values:
-        return None
-    inside = np.ones(columns.seconds.size, dtype=bool)
-    for name, value in move.scope.items():
-        scope = columns.facets.get(name)
-        if scope is None or value not in scope.values:
-            return None
-        inside &= scope.codes == scope.values.index(value)
-    codes = np.where(inside, facet.codes, -1)
-    first = np.full(len(facet.values), np.inf)
-    rows = np.flatnonzero(codes >= 0)
-    np.minimum.at(first, codes[rows], columns.seconds[rows])
-    own = facet.values.index(move.to_version)
-    later = np.append(first >= first[own], False)
-    column = (later[codes] & inside).astype(float)
-    if not column.any():
-        return None
-    where = ", ".join(f"{name} {value}" for name, value in move.scope.items())
-    return ObservedMove(move.layer, where, column)
 
 
 def _inflation(columns: Columns, baseline: Baseline, quiet: Masks) -> float:
