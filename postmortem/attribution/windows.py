@@ -9,7 +9,7 @@ import numpy.typing as npt
 from postmortem.attribution.columns import Columns
 from postmortem.attribution.fit import Fit
 from postmortem.attribution.intervals import difference_of, level_of
-from postmortem.attribution.onset import Step, find_step
+from postmortem.attribution.onset import HOUR, Step, find_step
 from postmortem.attribution.shapes import Estimate, OnsetFinding, WindowLevel
 from postmortem.changes.exposure import OUTSIDE
 from postmortem.lib.errors import UserError
@@ -17,7 +17,7 @@ from postmortem.lib.errors import UserError
 Masks = npt.NDArray[np.bool_]
 BASELINE_SECONDS = 7 * 86_400.0
 _SERIES_BINS = 48
-_LIKELY = 0.5
+_LIKELY, _SURE = 0.5, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,21 @@ def find_onset(fit: Fit) -> OnsetFinding | None:
     step = _scan(fit, rows) or (None if rows.all() else _scan(fit, np.ones_like(rows)))
     if step is None:
         return None
+    begun = _gradual_start(fit)
+    if begun is not None and begun < step.at:
+        # A rollout that grows makes a slope, and a step fits its middle: the harm began with the first exposed trace.
+        return OnsetFinding(_moment(begun), (_moment(min(begun - HOUR, step.low)), _moment(step.high)))
     return OnsetFinding(_moment(step.at), (_moment(step.low), _moment(step.high)))
+
+
+def _gradual_start(fit: Fit) -> float | None:
+    """First exposed trace of the sure causes whose rollout took time; None if there is none."""
+    starts = [
+        float(fit.columns.seconds[np.argmax(fit.exposures.shares[:, position] > 0)])
+        for position, change in enumerate(fit.case.changes)
+        if fit.changes[position].probability >= _SURE and change.until > change.at
+    ]
+    return min(starts, default=None)
 
 
 def _touched(fit: Fit) -> Masks:
