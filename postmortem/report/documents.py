@@ -1,0 +1,177 @@
+"""A record as a document: two views, four formats. Everything comes from the record alone."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
+
+from postmortem.lib.hashing import canonical_json
+from postmortem.lib.markdown import render_markdown
+from postmortem.report import present
+from postmortem.report.charts import wording
+from postmortem.report.charts.data import exposed_data
+from postmortem.report.charts.exposed import exposed_chart
+from postmortem.report.charts.graph import graph_chart
+from postmortem.report.charts.signature import signature_chart
+from postmortem.report.markdown_view import render_markdown_view
+from postmortem.report.pdf import render_pdf
+
+VIEWS = {"brief": "Leadership brief", "full": "Full report"}
+FORMATS = {"pdf": "PDF", "html": "HTML", "md": "Markdown", "json": "JSON"}
+_MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "html": "text/html; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "json": "application/json",
+}
+_STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
+_EXPOSED_PICTURES = 2
+# The brief has two pages: what is longer than this belongs into the full report.
+_BRIEF_TEXT, _BRIEF_CELL, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 150, 9, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Rendered bytes with their media type, a file name for downloads, and the hash of an HTML page's own styles."""
+
+    data: bytes
+    media_type: str
+    filename: str
+    style_hash: str = ""
+
+
+def make_document(
+    record: dict[str, Any], *, view: str, form: str, version: int | None, sha256: str, fonts_url: str = ""
+) -> Document:
+    """Render `record`. `version` and `sha256` are those of a published report; None and "" mean a draft.
+
+    `fonts_url` is where an HTML page on this site finds its fonts; a page that leaves the site uses the reader's.
+    Raises KeyError for a view or format that does not exist.
+    """
+    number = record["incident"]["number"]
+    stem = f"{number}-{view}" + (f"-v{version}" if version else "-draft")
+    name = f"{stem}.{form}"
+    media_type = _MEDIA_TYPES[form]
+    if form == "json":
+        return Document(canonical_json(record), media_type, name)
+    if form == "md":
+        return Document(
+            render_markdown_view(record, view=view, version=version, sha256=sha256).encode(), media_type, name
+        )
+    context = _context(record, view=view, version=version, sha256=sha256)
+    css = _STYLESHEET.read_text()
+    if form == "pdf":
+        html = render_to_string(f"report/{view}.html", context)
+        return Document(render_pdf(html, css), media_type, name)
+    html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
+    return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
+
+
+def _style_hash(css: str) -> str:
+    """Source expression of a Content-Security-Policy that allows exactly this style element."""
+    return f"'sha256-{b64encode(hashlib.sha256(css.encode()).digest()).decode()}'"
+
+
+def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha256: str) -> dict[str, Any]:
+    text = record["text"]
+    data = present.picture_of(record)
+    causes = present.causes(record)
+    publication = record.get("publication") or {}
+    shown = present.hypotheses(record)
+    actions = present.actions(record)
+    brief = view == "brief"
+    return {
+        "view_name": VIEWS[view],
+        "incident": record["incident"],
+        "organisation": record["organisation"] or "Postmortem",
+        "draft": version is None,
+        "version": version,
+        "sha256": sha256,
+        "sha_short": f"{sha256[:8]} {sha256[8:16]} … {sha256[-8:]}" if sha256 else "not frozen",
+        "publication": publication | {"on": present.when(publication.get("published_at"))},
+        "summary": _html(_shortened(text["summary"], _BRIEF_TEXT) if brief else text["summary"]),
+        "impact": _html(text["impact"]),
+        "detection_gap": _html(text["detection_gap"]),
+        "lessons": _html(text["lessons"]),
+        "headline": record["finding"]["result"]["headline"] if record["finding"] else "",
+        "lede": record["finding"]["result"]["lede"] if record["finding"] else "",
+        "finding": record["finding"],
+        "figures": present.figures(record),
+        "clocks": present.clocks(record),
+        "picture": _svg(signature_chart(data, variant="print")) if data else "",
+        "signal_label": data.label if data else "",
+        "how_sure": present.how_sure(record),
+        "layers": [_brief_layer(one) for one in present.layers(record)] if brief else present.layers(record),
+        "actions": actions,
+        "brief_actions": actions[:_BRIEF_ACTIONS],
+        "more_actions": max(0, len(actions) - _BRIEF_ACTIONS),
+        "decisions": present.decisions(record)[: _BRIEF_DECISIONS if brief else None],
+        "causes": causes,
+        "graph": _svg(graph_chart(present.graph_of(record), causes["uncut"])) if not brief else "",
+        "hypotheses": [one | {"chart": _exposed(record, one)} for one in shown] if not brief else [],
+        "ledger": present.ledger(record) if not brief else [],
+        "timeline": [one | {"when": present.when(one["at"])} for one in record["timeline"]] if not brief else [],
+        "evidence": record["evidence"],
+        "imports": [one | {"when": present.when(one["at"])} for one in record["evidence"]["imports"]],
+        "participants": [one | {"role_label": one["role"].replace("_", " ")} for one in record["participants"]],
+        "signatures": present.signatures(record),
+        "mix": _mix(record),
+    }
+
+
+def _brief_layer(layer: dict[str, Any]) -> dict[str, Any]:
+    """One line for, one against: what fits a table on one page."""
+
+    def first(pieces: list[dict[str, Any]]) -> str:
+        return _shortened(pieces[0]["text"], _BRIEF_CELL) if pieces else "None recorded."
+
+    return layer | {
+        "for_text": first(layer["evidence_for"]),
+        "against_text": first(layer["evidence_against"]),
+        "more_for": max(0, len(layer["evidence_for"]) - 1),
+        "more_against": max(0, len(layer["evidence_against"]) - 1),
+    }
+
+
+def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
+    if hypothesis["rank"] > _EXPOSED_PICTURES:
+        return ""
+    data = exposed_data(record["finding"]["result"], hypothesis["raw"])
+    return _svg(exposed_chart(data, variant="print")) if data and data.bins else ""
+
+
+def _mix(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    mix = record["finding"]["result"].get("mix") if record["finding"] else None
+    if not mix:
+        return None
+    unit = record["finding"]["result"]["signal"]["unit"]
+    return {
+        "facet": mix["facet"],
+        "total": wording.change(mix["total"], unit),
+        "mix": wording.change(mix["mix"], unit),
+        "within": wording.change(mix["within"], unit),
+    }
+
+
+def _shortened(text: str, most: int) -> str:
+    """Whole sentences up to `most` characters; the first one is cut at a word if it is longer."""
+    if len(text) <= most:
+        return text
+    kept = text[:most]
+    end = max(kept.rfind(". "), kept.rfind(".\n"), kept.rfind("? "), kept.rfind("! "))
+    return kept[: end + 1] if end > most // 3 else kept[: kept.rfind(" ")].rstrip(" ,;:") + "…"
+
+
+def _html(text: str) -> str:
+    return mark_safe(render_markdown(text))  # noqa: S308
+
+
+def _svg(text: str) -> str:
+    """A picture that our own functions drew, every text of it escaped."""
+    return mark_safe(text)  # noqa: S308

@@ -1,0 +1,134 @@
+"""A record as CommonMark with pipe tables: survives where people paste it. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from postmortem.report import present
+
+_SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_[]<>|#"})
+
+
+def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int | None, sha256: str) -> str:
+    """The brief or the full report as Markdown. Imported text is escaped, so that it stays text."""
+    incident = record["incident"]
+    parts = [f"# {escape(incident['title'])}", _head(record, version, sha256)]
+    if incident["simulated"]:
+        parts.append("**SIMULATED example: no person, company or model in it exists.**")
+    parts += [record["text"]["summary"].strip() or "*No summary is written.*"]
+    parts.append(_table(("Figure", "", "Note"), present.figures(record)))
+    parts += ["## How sure we are", *map(escape, present.how_sure(record))]
+    parts += ["## Four layers, four verdicts", _verdicts(record, whole=view == "full")]
+    parts += ["## Who does what by when", _actions(record), escape(present.causes(record)["verdict"])]
+    if asked := present.decisions(record):
+        parts += ["## What we ask of you", "\n".join(f"{at}. {escape(line)}" for at, line in enumerate(asked, 1))]
+    if view == "full":
+        parts += _full(record)
+    parts.append(f"Signed: {escape(present.signatures(record)) or 'nobody yet'}.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: object) -> str:
+    """Text that Markdown leaves alone, on one line."""
+    return " ".join(str(text).split()).translate(_SPECIAL)
+
+
+def _head(record: Mapping[str, Any], version: int | None, sha256: str) -> str:
+    incident = record["incident"]
+    state = f"version {version}, sha256 `{sha256}`" if version else "DRAFT, not frozen"
+    return f"{incident['number']} · {incident['severity']} · {escape(incident['feature'])} · {state} · times in UTC"
+
+
+def _full(record: Mapping[str, Any]) -> list[str]:
+    text = record["text"]
+    parts = ["## Impact", text["impact"].strip() or "*Not written.*"]
+    parts += ["## The five clocks", _table(("Clock", "Duration", "From where to where"), present.clocks(record))]
+    parts += ["## Timeline"]
+    parts.append(
+        _table(
+            ("When", "What", "From"),
+            ((present.when(one["at"]), one["text"], one["source"]) for one in record["timeline"]),
+        )
+    )
+    parts += ["## Hypotheses"]
+    parts.append(
+        _table(
+            ("#", "Hypothesis", "Probability", "Effect"),
+            ((one["rank"], one["title"], one["probability"], one["effect"]) for one in present.hypotheses(record)),
+        )
+    )
+    parts += ["## Change ledger"]
+    parts.append(
+        _table(
+            ("When", "Layer", "Change", "Exposed traces", "State", "P"),
+            (
+                (one["when"], one["layer_label"], one["summary"], one["exposure"], one["state"], one["probability"])
+                for one in present.ledger(record)
+            ),
+        )
+    )
+    parts += ["## Contributing factors"]
+    parts.append(
+        "\n".join(
+            f"{'  ' * line['depth']}- {line['kind']}: {escape(line['text'])}"
+            + (f" (cut by {escape(line['cut_by'])})" if line["cut_by"] else "")
+            for line in present.causes(record)["lines"]
+        )
+    )
+    if text["detection_gap"].strip():
+        parts += ["## Why nobody was told", text["detection_gap"].strip()]
+    if text["lessons"].strip():
+        parts += ["## What we learned", text["lessons"].strip()]
+    parts += ["## Evidence"]
+    parts.append(
+        _table(
+            ("From", "Origin", "When", "Traces", "SHA-256 of the first part"),
+            (
+                (one["kind"], one["origin"], present.when(one["at"]), one["traces"], (one["sha256"] or ["–"])[0])
+                for one in record["evidence"]["imports"]
+            ),
+        )
+    )
+    return parts
+
+
+def _verdicts(record: Mapping[str, Any], *, whole: bool) -> str:
+    if not whole:
+        rows = (
+            (
+                one["label"],
+                one["word"],
+                _first(one["evidence_for"]),
+                _first(one["evidence_against"]),
+                one["decided_by"] or "–",
+            )
+            for one in present.layers(record)
+        )
+        return _table(("Layer", "Verdict", "Evidence for", "Evidence against", "Decided by"), rows)
+    blocks = []
+    for one in present.layers(record):
+        lines = [f"### {one['label']}: {one['word']}", escape(one["reason"])]
+        if one["differs"]:
+            lines.append(f"People and statistics differ. {escape(one['statistics'])}")
+        for title, pieces in (("For", one["evidence_for"]), ("Against", one["evidence_against"])):
+            lines.append(f"{title}:\n\n" + ("\n".join(f"- {escape(piece['text'])}" for piece in pieces) or "- none"))
+        blocks.append("\n\n".join(line for line in lines if line))
+    return "\n\n".join(blocks)
+
+
+def _actions(record: Mapping[str, Any]) -> str:
+    rows = (
+        (one["ref"], one["title"], f"{one['owner']}, {one['team']}".rstrip(", "), one["due_on"], one["verification"])
+        for one in present.actions(record)
+    )
+    return _table(("", "Action", "Owner", "Due", "Counts as verified when"), rows)
+
+
+def _first(pieces: list[dict[str, Any]]) -> str:
+    return pieces[0]["text"] if pieces else "none"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
+    lines = [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
+    if not lines:
+        return "*None recorded.*"
+    return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines])

@@ -1,0 +1,48 @@
+"""HTML to PDF/UA: the one module that imports WeasyPrint. Reads no network and no file outside the fonts folder."""
+
+from functools import cache
+from pathlib import Path
+from threading import BoundedSemaphore
+
+from django.conf import settings
+from weasyprint import CSS, HTML
+from weasyprint.text.fonts import FontConfiguration
+from weasyprint.urls import URLFetcher, URLFetcherResponse
+
+_FONTS = Path(settings.BASE_DIR) / "static" / "fonts"
+_FONT_BASE = "font:/"
+# Rendering is CPU and memory bound: more at once would only take the server down.
+_AT_ONCE = BoundedSemaphore(2)
+
+
+class _FontsOnly(URLFetcher):
+    """Serves vendored fonts by name; everything else that a document asks for is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(allowed_protocols={"data"}, allow_redirects=False)
+
+    def fetch(self, url: str, headers: dict[str, str] | None = None) -> URLFetcherResponse:
+        """A font of the fonts folder, or a data: address. Raises ValueError for any other."""
+        if url.startswith(_FONT_BASE):
+            path = _FONTS / Path(url).name
+            return URLFetcherResponse(url, body=path.read_bytes(), headers={"Content-Type": "font/woff2"})
+        return super().fetch(url, headers)
+
+
+@cache
+def _font_css() -> str:
+    """fonts.css with addresses that only this module's fetcher knows."""
+    return (_FONTS / "fonts.css").read_text().replace("url(", f"url({_FONT_BASE}")
+
+
+def render_pdf(html: str, css: str) -> bytes:
+    """A tagged PDF/UA-1 document with embedded fonts. The same input gives the same bytes.
+
+    Network and file addresses in `html` are not followed. At most two renderings run at once in a process.
+    """
+    with _AT_ONCE:
+        fetcher, fonts = _FontsOnly(), FontConfiguration()
+        sheets = [CSS(string=_font_css() + css, url_fetcher=fetcher, font_config=fonts, base_url=_FONT_BASE)]
+        document = HTML(string=html, url_fetcher=fetcher)
+        pdf: bytes = document.write_pdf(stylesheets=sheets, font_config=fonts, pdf_variant="pdf/ua-1")
+        return pdf

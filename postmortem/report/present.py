@@ -1,0 +1,316 @@
+"""A record in words: every number of it as the report writes it. No Django, no database: a record is enough."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from postmortem.changes.records import ChangeRecord
+from postmortem.lib.clock import describe_duration, parse_moment
+from postmortem.lib.layers import Layer
+from postmortem.report.charts import wording
+from postmortem.report.charts.data import SignatureData, signature_data
+from postmortem.review.causal_graph import CausalGraph, Edge, Node, check_graph, outline
+
+Record = Mapping[str, Any]
+_VERDICTS = {"in": "IN", "out": "OUT", "insufficient": "INSUFFICIENT"}
+_STATUSES = {"open": "Open", "done": "Done, not verified", "verified": "Verified", "dropped": "Dropped"}
+_ARITHMETIC_FROM = 0.02
+_CLOCKS_IN_FIGURES = ("detect",)
+
+
+def when(text: str | None) -> str:
+    """ "9 Mar 2026 09:40" (UTC) of an RFC 3339 moment, "" of none."""
+    if not text:
+        return ""
+    at = parse_moment(text)
+    return f"{at.day} {at:%b %Y %H:%M}"
+
+
+def on_day(text: str) -> str:
+    """ "27 Mar" of an ISO date."""
+    day = date.fromisoformat(text)
+    return f"{day.day} {day:%b}"
+
+
+def changes_of(record: Record) -> list[ChangeRecord]:
+    """The record's changes as the join knows them, for drawing."""
+    return [
+        ChangeRecord(
+            id=one["id"],
+            layer=Layer(one["layer"]),
+            at=parse_moment(one["at"]),
+            until=parse_moment(one["until"]),
+            rollout=one["rollout"],
+            scope={facet: tuple(_listed(values)) for facet, values in (one["scope"] or {}).items()},
+            facet=one["facet"] or None,
+            to_version=one["to_version"] or None,
+            from_version=one["from_version"] or None,
+            canary_share=one["canary_share"],
+            stage_facet=(one["stages"] or {}).get("facet"),
+            stage_order=tuple((one["stages"] or {}).get("order", ())),
+            summary=one["summary"],
+            is_rollback=one["is_rollback"],
+        )
+        for one in record["changes"]
+    ]
+
+
+def picture_of(record: Record) -> SignatureData | None:
+    """What the signature picture draws; None without a finding."""
+    finding = record["finding"]
+    if not finding or not finding["result"]["series"]:
+        return None
+    times = record["incident"]
+    return signature_data(
+        finding["result"],
+        changes_of(record),
+        onset=_moment(times["onset_at"]),
+        detected=_moment(times["detected_at"]),
+        mitigated=_moment(times["mitigated_at"]),
+    )
+
+
+def graph_of(record: Record) -> CausalGraph:
+    """The causal graph with what cuts it: actions that were not dropped and accepted risks."""
+    cut: dict[int, tuple[str, ...]] = {}
+    for action in record["actions"]:
+        if action["cuts"] is not None and action["status"] != "dropped":
+            cut[action["cuts"]] = (*cut.get(action["cuts"], ()), f"A-{action['number']}")
+    for factor in record["factors"]:
+        if factor["risk_accepted_by"]:
+            cut[factor["id"]] = (*cut.get(factor["id"], ()), f"risk accepted by {factor['risk_accepted_by']}")
+    return CausalGraph(
+        nodes=tuple(Node(one["id"], one["kind"], one["layer"], one["text"]) for one in record["factors"]),
+        edges=tuple(Edge(one["cause"], one["effect"], one["claim"]) for one in record["edges"]),
+        cut=cut,
+    )
+
+
+def figures(record: Record) -> list[tuple[str, str, str]]:
+    """The band of key figures: (label, figure, note)."""
+    found: list[tuple[str, str, str]] = []
+    incident, finding = record["incident"], record["finding"]
+    if incident["affected_people"] is not None:
+        found.append(("People affected", f"{incident['affected_people']:,}", "counted by the team"))
+    if finding:
+        result, unit = finding["result"], finding["result"]["signal"]["unit"]
+        drop = result.get("drop")
+        if drop:
+            label = result["signal"]["label"] + (", points" if unit == "share" else "")
+            text = wording.change(drop["estimate"], unit).replace(" points", "")
+            found.append((label, text, wording.interval(drop["interval"], unit)))
+        window = result["windows"].get("incident")
+        if window:
+            note = f"{wording.interval(window['interval'], unit)}, n {window['count']:,}"
+            found.append(("In the incident window", wording.level(window["mean"], unit), note))
+    for clock in record["clocks"]:
+        if clock["key"] in _CLOCKS_IN_FIGURES and clock["seconds"] is not None:
+            found.append((clock["label"], _span(clock["seconds"]), clock["sentence"]))
+    if finding and finding["result"]["hypotheses"]:
+        first, *rest = finding["result"]["hypotheses"]
+        note = f"next best {wording.probability(rest[0]['probability'])}" if rest else ""
+        label = "Cause, probability" if first["kind"] == "change" else "Best explanation, probability"
+        found.append((label, wording.probability(first["probability"]), note))
+    return found
+
+
+def clocks(record: Record) -> list[tuple[str, str, str]]:
+    """The five clocks: (label, duration, from where to where)."""
+    return [
+        (one["label"], "not known" if one["seconds"] is None else _span(one["seconds"]), one["sentence"])
+        for one in record["clocks"]
+    ]
+
+
+def layers(record: Record) -> list[dict[str, Any]]:
+    """The four verdicts with evidence for and against, the ones that are IN first."""
+    order = {"in": 0, "insufficient": 1, "": 2, "out": 3}
+    found = []
+    for one in sorted(record["layers"], key=lambda layer: order[layer["verdict"]]):
+        layer = Layer(one["layer"])
+        proposed = _VERDICTS.get(one["proposed"], "")
+        decided = _VERDICTS.get(one["verdict"], "No verdict")
+        differs = bool(proposed and one["verdict"] and proposed != decided)
+        probability = wording.p_text(one["probability"]) if one["probability"] is not None else ""
+        found.append(
+            one
+            | {
+                "layer": layer.value,
+                "label": layer.label,
+                "glyph": layer.glyph,
+                "word": decided,
+                "css": one["verdict"] or "none",
+                "proposed_word": proposed,
+                "probability_text": probability,
+                "differs": differs,
+                "decided_on": when(one["decided_at"]),
+                "signed": f"{one['sign_off']['name']}, {when(one['sign_off']['at'])}" if one["sign_off"] else "",
+                "statistics": f"The attribution proposed {proposed}, {probability}." if proposed else "",
+            }
+        )
+    return found
+
+
+def actions(record: Record) -> list[dict[str, Any]]:
+    """Actions by due date, dropped ones last, each with what it cuts in words."""
+    words = {one["id"]: one["text"] for one in record["factors"]}
+    rows = sorted(record["actions"], key=lambda one: (one["status"] == "dropped", one["due_on"], one["number"]))
+    return [
+        one
+        | {
+            "ref": f"A-{one['number']}",
+            "glyph": Layer(one["layer"]).glyph,
+            "layer_label": Layer(one["layer"]).label,
+            "kind_label": one["kind"].capitalize(),
+            "due": on_day(one["due_on"]),
+            "due_year": one["due_on"][:4],
+            "status_label": _STATUSES[one["status"]],
+            "cuts_text": words.get(one["cuts"], ""),
+        }
+        for one in rows
+    ]
+
+
+def decisions(record: Record) -> list[str]:
+    """What leadership is asked, one line each, without the numbers that people type before them."""
+    lines = [line.strip() for line in record["text"]["decisions_requested"].splitlines()]
+    return [line.lstrip("0123456789.)-*• ").strip() or line for line in lines if line]
+
+
+def ledger(record: Record) -> list[dict[str, Any]]:
+    """All changes in order of time with exposure and probability."""
+    chance = {}
+    if record["finding"]:
+        for one in record["finding"]["result"]["hypotheses"]:
+            if one["kind"] == "change":
+                chance[one["changes"][0]] = one["probability"]
+    return [
+        one
+        | {
+            "glyph": Layer(one["layer"]).glyph,
+            "layer_label": Layer(one["layer"]).label,
+            "when": when(one["at"]),
+            "exposure": f"{one['exposed_count']:,} ({one['exposed_share']:.0%})",
+            "probability": wording.probability(chance[one["id"]]) if one["id"] in chance else "–",
+            "is_cause": chance.get(one["id"], 0.0) >= 0.5,
+        }
+        for one in record["changes"]
+    ]
+
+
+def hypotheses(record: Record) -> list[dict[str, Any]]:
+    """Hypotheses worth a row, each with its arithmetic in words."""
+    if not record["finding"]:
+        return []
+    result = record["finding"]["result"]
+    unit = result["signal"]["unit"]
+    rows = []
+    for rank, one in enumerate(result["hypotheses"], 1):
+        if rank > 1 and one["probability"] < _ARITHMETIC_FROM:
+            break
+        row = {
+            "rank": rank,
+            "title": one["title"],
+            "layer": one["layer"] or "",
+            "glyph": Layer(one["layer"]).glyph if one["layer"] else "",
+            "sentence": one["sentence"],
+            "probability": wording.probability(one["probability"]),
+            "effect": "–",
+            "cells": [],
+            "raw": one,
+        }
+        if one.get("effect") and one["effect"].get("interval"):
+            bounds = wording.interval(one["effect"]["interval"], unit)
+            row["effect"] = f"{wording.change(one['effect']['estimate'], unit)} ({bounds})"
+        if one.get("arithmetic"):
+            row["cells"] = _arithmetic(one["arithmetic"], one["probability"], unit)
+        rows.append(row)
+    return rows
+
+
+def _arithmetic(found: Mapping[str, Any], probability: float, unit: str) -> list[tuple[str, str, str]]:
+    def side(one: Mapping[str, Any]) -> tuple[str, str]:
+        bounds = wording.interval(one["interval"], unit) if one.get("interval") else "no interval"
+        mean = wording.level(one["mean"], unit) if one.get("mean") is not None else "–"
+        return mean, f"{bounds}, n {one['count']:,.0f}"
+
+    difference = found["difference"]
+    bounds = wording.interval(difference["interval"], unit) if difference.get("interval") else ""
+    return [
+        ("Exposed, same time and group", *side(found["exposed"])),
+        ("Not exposed", *side(found["unexposed"])),
+        ("Difference", wording.change(difference["estimate"], unit), f"{bounds}, {found['strata']:,} strata"),
+        ("Bayes factor, ln", f"{found['log_bayes_factor']:.1f}".replace("-", "−"), "harm only"),
+        ("Prior", f"{found['prior']:.3f}", "by age of the change"),
+        ("Probability", wording.probability(probability), "share of all hypotheses"),
+    ]
+
+
+def how_sure(record: Record) -> list[str]:
+    """Two short paragraphs for the brief: why we believe it, and what could still be wrong."""
+    if not record["finding"]:
+        return ["No attribution was run on the evidence."]
+    result = record["finding"]["result"]
+    found = result["hypotheses"]
+    first = found[0]
+    sure = [f"{first['title']}: {wording.p_text(first['probability'])}. {first['sentence']}"]
+    rivals = [f"{one['title']} ({wording.p_text(one['probability'])})" for one in found[1:4]]
+    doubt = "What could still be wrong: " + "; ".join(rivals) + "." if rivals else ""
+    mix = result.get("mix")
+    if mix:
+        unit = result["signal"]["unit"]
+        doubt += (
+            f" The traffic mix explains {wording.change(mix['mix'], unit)} of {wording.change(mix['total'], unit)}."
+        )
+    unlogged = len(result["reconciliation"]["never_logged"])
+    if unlogged:
+        doubt += f" {unlogged} version move{'s' if unlogged > 1 else ''} reached traces and stand in no log."
+    return [*sure, *([doubt.strip()] if doubt else [])]
+
+
+def causes(record: Record) -> dict[str, Any]:
+    """The causal graph in words: outline lines from the impact upwards, and whether every path is cut."""
+    graph = graph_of(record)
+    if not graph.nodes:
+        return {"lines": [], "uncut": [], "verdict": "No contributing factor is recorded."}
+    check = check_graph(graph)
+    lines = [
+        {
+            "depth": line.depth,
+            "kind": line.node.kind.replace("_", " ").capitalize(),
+            "layer": line.node.layer,
+            "glyph": Layer(line.node.layer).glyph if line.node.layer else "",
+            "text": line.node.text,
+            "claim": line.claim,
+            "cut_by": ", ".join(line.cut_by),
+            "repeated": line.repeated,
+        }
+        for line in outline(graph)
+    ]
+    uncut = list(check.uncut_paths)
+    verdict = (
+        "Together the actions and accepted risks cut every path from a cause to the impact."
+        if not uncut
+        else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact cut by nothing."
+    )
+    return {"lines": lines, "uncut": uncut, "verdict": verdict}
+
+
+def signatures(record: Record) -> str:
+    """Who signed, in one line."""
+    names = [f"{one['sign_off']['name']} ({Layer(one['layer']).label})" for one in record["layers"] if one["sign_off"]]
+    if record["facilitator_sign_off"]:
+        names.append(f"{record['facilitator_sign_off']['name']} (facilitator)")
+    return ", ".join(names)
+
+
+def _span(seconds: float) -> str:
+    return describe_duration(timedelta(seconds=seconds))
+
+
+def _moment(text: str | None) -> Any:
+    return parse_moment(text) if text else None
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else [str(one) for one in value]
