@@ -44,6 +44,7 @@ class ChangeFit:
     log_bayes_factor: float
     z: float
     hidden_harm: float | None
+    hint: float  # log Bayes factor for harm on top of all that the other effects explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _change_fit(
 ) -> ChangeFit:
     own = np.flatnonzero(owner == position)
     if own.size == 0:
-        return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0)
+        return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     effect = int(np.argmax(posterior.inclusion[:, own].sum(axis=1)))
     prior = float(design.priors[own].sum())
     logs = posterior.log_bayes_factors[effect, own]
@@ -206,6 +207,10 @@ def _change_fit(
     others = posterior.fitted.copy()
     others[own] = 0.0
     main = int(own[0])
+    left = (cross[own] - gram[own] @ others) / np.maximum(gram[own, own], 1e-9)
+    hint = float(
+        special.logsumexp(bayes.log_bayes_factor(left, posterior.variances[own]) + np.log(design.priors[own] / prior))
+    )
     hidden: float | None = None
     if np.isfinite(posterior.variances[main]):
         estimate = float((cross[main] - gram[main] @ others) / gram[main, main])
@@ -213,7 +218,7 @@ def _change_fit(
         hidden = upper * max(reach, 0.0) * baseline.scale.slope
     elif reach <= 0.01:
         hidden = 0.0
-    return ChangeFit(probability, prior, factor, z, hidden)
+    return ChangeFit(probability, prior, factor, z, hidden, hint)
 
 
 def _unlogged_fit(

@@ -24,6 +24,7 @@ from postmortem.lib.layers import Layer
 RULED_IN = 0.9
 RULED_OUT = 0.05
 HIDDEN_SHARE = 0.25  # a layer is ruled out only if less than this share of the harm could hide in it
+HINT = 0.5  # log Bayes factor from which a change, masked by a larger cause, keeps its layer open
 SUSPECT = 0.05  # from here on a change speaks for its layer
 _MOST_FOR, _MOST_AGAINST = 4, 5
 
@@ -67,6 +68,8 @@ def _verdict(
     # An unlogged step without a layer could lie in any of the four.
     unknown = fit.unlogged.probability / len(Layer) if fit.unlogged.layer is None else 0.0
     if probability + unknown >= RULED_OUT or hidden is None or hidden >= HIDDEN_SHARE * harm:
+        return "open"
+    if any(one.hint > HINT for one, _ in _of_layer(fit, layer)):
         return "open"
     has_changes = any(change.layer is layer for change in fit.case.changes)
     if not has_changes and explained.hypotheses[0].probability < RULED_IN:
