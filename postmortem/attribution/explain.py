@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from postmortem.attribution.contrasts import (
     EXPOSED,
@@ -16,7 +15,7 @@ from postmortem.attribution.contrasts import (
 )
 from postmortem.attribution.fit import Fit
 from postmortem.attribution.intervals import Z95
-from postmortem.attribution.mix import mix_split, split
+from postmortem.attribution.mix import mix_split
 from postmortem.attribution.shapes import Arithmetic, Estimate, Hypothesis, MixSplit, SignalFacts
 from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import (
@@ -50,11 +49,10 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
         for position, change in enumerate(fit.case.changes)
     }
     split_by_facet = mix_split(fit.columns.signal, fit.baseline.groups, windows.before, windows.after)
-    mix_share = _mix_share(fit, windows)
     ranked = [_of_change(fit, position, contrasts, signal) for position in range(len(fit.case.changes))]
     ranked.append(_of_unlogged(fit, signal))
-    ranked.append(_of_mix(fit.null * mix_share, split_by_facet, signal))
-    ranked.append(_of_nothing(fit.null * (1 - mix_share), windows, signal))
+    ranked.append(_of_mix(fit.null * fit.mix_share, split_by_facet, signal))
+    ranked.append(_of_nothing(fit.null * (1 - fit.mix_share), windows, signal))
     ranked.sort(key=lambda one: -one.probability)
     return Explained(tuple(_with_pictures(fit, ranked)), contrasts, split_by_facet)
 
@@ -194,19 +192,6 @@ def _of_unlogged(fit: Fit, signal: SignalFacts) -> Hypothesis:
     if effect is not None:
         sentence += f"; it would have moved these traces by {difference_text(effect, signal)}"
     return Hypothesis("unlogged", (), unlogged.layer, unlogged.probability, effect, title, sentence + ".")
-
-
-def _mix_share(fit: Fit, windows: Windows) -> float:
-    """How much of the "no step" probability the traffic mix takes: its part of the harm, if there is a harm."""
-    mix, within, *_ = split(fit.columns.signal, fit.baseline.strata, windows.before, windows.after)
-    sign = -1.0 if fit.case.worse == "lower" else 1.0
-    total = sign * (mix + within)
-    if total <= 0 or sign * mix <= 0:
-        return 0.0
-    low, high = windows.drop.interval
-    error = max((high - low) / (2 * Z95), 1e-12)
-    real = float(2 * stats.norm.cdf(total / error) - 1)
-    return min(sign * mix / total, 1.0) * real
 
 
 def _of_mix(probability: float, mix: MixSplit | None, signal: SignalFacts) -> Hypothesis:

@@ -18,6 +18,7 @@ from postmortem.attribution.candidates import (
     placebo_columns,
 )
 from postmortem.attribution.columns import Columns, to_columns
+from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import observed_moves
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
@@ -31,7 +32,10 @@ Masks = npt.NDArray[np.bool_]
 FEWEST_TRACES = 50
 QUIET_BEFORE_DETECTION = 72 * 3600.0
 # One cause is the rule: a second and a third need evidence of their own.
-NULL_PRIORS = (NULL_PRIOR, 0.9, 0.95)
+FURTHER_NULL_PRIORS = (0.9, 0.95)
+# A shift of the mix that accounts for the whole drop needs no change besides: such a shift is about six times as
+# likely when it is the cause as it is by coincidence.
+MIX_ODDS = 6.0
 ONE_SIDED_95 = 1.645
 
 
@@ -75,6 +79,7 @@ class Fit:
     changes: tuple[ChangeFit, ...]
     unlogged: UnloggedFit
     null: float  # no step at all: mix or nothing
+    mix_share: float  # of that, what the mix takes
     effects: Floats
     effect_nulls: Floats
 
@@ -105,8 +110,11 @@ def fit_case(case: AttributionCase) -> Fit:
     inflation = _inflation(columns, baseline, quiet)
     gram, overlap = baseline.grams(design.columns)
     cross = design.columns.T @ baseline.project(baseline.outcome)
+    share = _mix_share(case, columns, baseline, quiet, detected)
+    null_odds = NULL_PRIOR / (1 - NULL_PRIOR) * (1 + (MIX_ODDS - 1) * share)
     posterior = bayes.single_effects(
-        cross=cross, gram=gram, overlap=overlap, priors=design.priors, null_priors=NULL_PRIORS,
+        cross=cross, gram=gram, overlap=overlap, priors=design.priors, inflation_factor=inflation,
+        null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS),
         inflation_factor=inflation,
     )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
@@ -123,7 +131,7 @@ def fit_case(case: AttributionCase) -> Fit:
     unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [one.move for one in moves])
     return Fit(
         case, columns, baseline, exposures, reconciliation, quiet, inflation, changes, unlogged,
-        float(posterior.null.min(initial=1.0)), effects, posterior.null,
+        float(posterior.null.min(initial=1.0)), share, effects, posterior.null,
     )  # fmt: skip
 
 
@@ -164,6 +172,16 @@ def _inflation(columns: Columns, baseline: Baseline, quiet: Masks) -> float:
     cross = placebos.T @ baseline.project(baseline.outcome)
     told = information > 1.0
     return bayes.inflation(cross[told] / np.sqrt(information[told]))
+
+
+def _mix_share(case: AttributionCase, columns: Columns, baseline: Baseline, quiet: Masks, detected: float) -> float:
+    """How much of the drop the mix accounts for, in the set windows, else from the quiet time to the last day."""
+    before, after = quiet, columns.seconds >= detected - 86_400.0
+    if case.baseline and case.incident:
+        before, after = (
+            columns.between(span[0].timestamp(), span[1].timestamp()) for span in (case.baseline, case.incident)
+        )
+    return mix_share(columns.signal, baseline.strata, before, after, worse=case.worse)
 
 
 def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], changes: int) -> Floats:

@@ -4,6 +4,7 @@ Kitagawa 1955, "Components of a difference between two rates": with shares s and
 after (1), mix = Σ (s₁−s₀)(m₀+m₁)/2 and within = Σ (m₁−m₀)(s₀+s₁)/2; they add up to the whole change.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -37,6 +38,20 @@ def split(
     mix = float(((share_1 - share_0) * (filled_0 + filled_1) / 2).sum())
     within = float(((filled_1 - filled_0) * (share_0 + share_1) / 2).sum())
     return mix, within, share_0, share_1, mean_0, mean_1
+
+
+def mix_share(values: Floats, groups: npt.NDArray[np.integer], before: Masks, after: Masks, *, worse: str) -> float:
+    """Share of the harm between two windows that the mix accounts for, 0 to 1, times how surely there is a harm."""
+    if min(before.sum(), after.sum()) < 2:
+        return 0.0
+    mix, within, *_ = split(values, groups, before, after)
+    sign = -1.0 if worse == "lower" else 1.0
+    harm = sign * (mix + within)
+    if harm <= 0 or mix * sign <= 0:
+        return 0.0
+    error = math.sqrt(float(values[before].var()) / before.sum() + float(values[after].var()) / after.sum())
+    certainty = math.erf(harm / max(error, 1e-12) / math.sqrt(2))
+    return min(mix * sign / harm, 1.0) * certainty
 
 
 def mix_split(values: Floats, facets: Mapping[str, Facet], before: Masks, after: Masks) -> MixSplit | None:
