@@ -115,7 +115,6 @@ def fit_case(case: AttributionCase) -> Fit:
     posterior = bayes.single_effects(
         cross=cross, gram=gram, overlap=overlap, priors=design.priors, inflation_factor=inflation,
         null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS),
-        inflation_factor=inflation,
     )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
     effects = _by_owner(posterior.inclusion, owner, len(case.changes))
