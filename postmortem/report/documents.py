@@ -33,7 +33,9 @@ _MEDIA_TYPES = {
 _STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
 _EXPOSED_PICTURES = 2
 # The brief has two pages: what is longer than this belongs into the full report.
-_BRIEF_TEXT, _BRIEF_CELL, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 150, 9, 4
+_BRIEF_PAGES = 2
+_BRIEF_TEXT, _BRIEF_CELL, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 140, 9, 4
+_BRIEF_STEPS = (("", _BRIEF_ACTIONS), ("close", _BRIEF_ACTIONS), *(("close", count) for count in range(8, 1, -1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,22 @@ def make_document(
     context = _context(record, view=view, version=version, sha256=sha256)
     css = _STYLESHEET.read_text()
     if form == "pdf":
-        html = render_to_string(f"report/{view}.html", context)
-        return Document(render_pdf(html, css), media_type, name)
+        return Document(_pdf(view, context, css), media_type, name)
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
+
+
+def _pdf(view: str, context: dict[str, Any], css: str) -> bytes:
+    """The PDF; a brief that runs over its two pages is set closer, then with fewer actions, until it fits."""
+    steps = _BRIEF_STEPS if view == "brief" else _BRIEF_STEPS[:1]
+    for density, most_actions in steps:
+        shown = context["actions"][:most_actions]
+        more = len(context["actions"]) - len(shown)
+        fitted = context | {"density": density, "brief_actions": shown, "more_actions": more}
+        pdf = render_pdf(render_to_string(f"report/{view}.html", fitted), css)
+        if pdf.page_count <= _BRIEF_PAGES:
+            break
+    return pdf.data
 
 
 def _style_hash(css: str) -> str:

@@ -1,5 +1,7 @@
 """HTML to PDF/UA: the one module that imports WeasyPrint. Reads no network and no file outside the fonts folder."""
 
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -11,6 +13,7 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse
 
 _FONTS = Path(settings.BASE_DIR) / "static" / "fonts"
 _FONT_BASE = "font:/"
+_FAMILY = re.compile(r"font-family:[^;]+")
 # Rendering is CPU and memory bound: more at once would only take the server down.
 _AT_ONCE = BoundedSemaphore(2)
 
@@ -31,11 +34,28 @@ class _FontsOnly(URLFetcher):
 
 @cache
 def _font_css() -> str:
-    """fonts.css with addresses that only this module's fetcher knows."""
-    return (_FONTS / "fonts.css").read_text().replace("url(", f"url({_FONT_BASE}")
+    """fonts.css with addresses that only this module's fetcher knows.
+
+    Signs get a family of their own: embedded under the name of the text font, their glyphs would be mixed up.
+    """
+    css = (_FONTS / "fonts.css").read_text().replace("url(", f"url({_FONT_BASE}")
+    faces = css.split("@font-face")
+    for place, face in enumerate(faces):
+        for signs in ("math", "symbols2"):
+            if f"noto-sans-{signs}-" in face:
+                faces[place] = _FAMILY.sub(f"font-family: 'Signs {signs}'", face).replace("400 700", "400")
+    return "@font-face".join(faces)
 
 
-def render_pdf(html: str, css: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Pdf:
+    """A finished document."""
+
+    data: bytes
+    page_count: int
+
+
+def render_pdf(html: str, css: str) -> Pdf:
     """A tagged PDF/UA-1 document with embedded fonts. The same input gives the same bytes.
 
     Network and file addresses in `html` are not followed. At most two renderings run at once in a process.
@@ -43,6 +63,7 @@ def render_pdf(html: str, css: str) -> bytes:
     with _AT_ONCE:
         fetcher, fonts = _FontsOnly(), FontConfiguration()
         sheets = [CSS(string=_font_css() + css, url_fetcher=fetcher, font_config=fonts, base_url=_FONT_BASE)]
-        document = HTML(string=html, url_fetcher=fetcher)
-        pdf: bytes = document.write_pdf(stylesheets=sheets, font_config=fonts, pdf_variant="pdf/ua-1")
-        return pdf
+        document = HTML(string=html, url_fetcher=fetcher).render(
+            stylesheets=sheets, font_config=fonts, pdf_variant="pdf/ua-1"
+        )
+        return Pdf(document.write_pdf(pdf_variant="pdf/ua-1"), len(document.pages))

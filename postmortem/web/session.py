@@ -65,6 +65,7 @@ def revoke_token(request: HttpRequest, key: str) -> HttpResponse:
 @require_GET
 def method(request: HttpRequest) -> HttpResponse:
     """How the attribution works, in two minutes and in ten."""
+    return render(request, "attribution/method.html")
 
 
 urlpatterns = [
