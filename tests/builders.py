@@ -1,11 +1,14 @@
 """Plain builders of what tests need; every keyword says what matters to the test."""
 
+from datetime import date
 from typing import Any
 
 from postmortem.accounts.models import Person, Role, Team
+from postmortem.actions.models import ActionItem
 from postmortem.changes.models import Change
-from postmortem.incidents.models import Feature, Incident
+from postmortem.incidents.models import Feature, Incident, Participant
 from postmortem.lib.clock import parse_moment
+from postmortem.traces.models import EvidenceImport, Trace
 
 
 def make_team(name: str = "Search") -> Team:
@@ -42,3 +45,23 @@ def make_change(external_id: str = "prompt-1", *, feature: Feature | None = None
         "source": Change.Source.HAND, "content_sha256": "0" * 64,
     }  # fmt: skip
     return Change.objects.create(feature=feature or make_feature(), external_id=external_id, **(defaults | fields))
+
+
+def make_participant(incident: Incident, person: Person, role: str, layer: str = "") -> Participant:
+    return Participant.objects.create(incident=incident, person=person, role=role, layer=layer)
+
+
+def make_trace(incident: Incident, external_id: str = "trace-1", **fields: Any) -> Trace:
+    evidence_import = EvidenceImport.objects.get_or_create(incident=incident, kind="file", origin="traces.jsonl")[0]
+    defaults: dict[str, Any] = {"timestamp": parse_moment("2026-03-09T10:00:00Z"), "name": "answer"}
+    return Trace.objects.create(
+        incident=incident, evidence_import=evidence_import, external_id=external_id, **(defaults | fields)
+    )
+
+
+def make_action(incident: Incident, owner: Person, number: int = 1, **fields: Any) -> ActionItem:
+    defaults: dict[str, Any] = {
+        "title": "Pin the encoder to the index", "layer": "retrieval", "due_on": date(2026, 4, 1),
+        "verification": "Grounded rate at least 92 % for 7 days", "created_by": owner,
+    }  # fmt: skip
+    return ActionItem.objects.create(incident=incident, owner=owner, number=number, **(defaults | fields))
