@@ -23,7 +23,9 @@ def pytest_collection_modifyitems(config, items):
 
 def _uses_database(item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    return item.get_closest_marker("django_db") is not None or bool(fixtures & {"db", "transactional_db", "live_server"})
+    return item.get_closest_marker("django_db") is not None or bool(
+        fixtures & {"db", "transactional_db", "live_server"}
+    )
 
 
 @pytest.fixture(autouse=True)
