@@ -55,7 +55,7 @@ def add_action(
     Raises UserError for whatever is missing or wrong and when the incident is published, PermissionDenied.
     """
     require(by, Capability.ACT, incident)
-    fields = _clean(
+    fields = checked_fields(
         incident,
         {
             "title": title, "layer": layer, "kind": kind, "owner": owner, "due_on": due_on,
@@ -88,7 +88,9 @@ def update_action(
         hold(incident)
         refuse_published(incident)
         stored = _stored(action)
-        new = _clean(incident, {name: getattr(stored, name) for name in _FIELDS} | fields, open_item=_is_open(stored))
+        new = checked_fields(
+            incident, {name: getattr(stored, name) for name in _FIELDS} | fields, open_item=is_open(stored)
+        )
         if new["due_on"] != stored.due_on:
             _not_past(new["due_on"], today)
         before = _values(stored)
@@ -202,7 +204,11 @@ def _said_clearly() -> Iterator[None]:
         raise UserError(explain(error)) from error
 
 
-def _clean(incident: Incident, fields: dict[str, Any], *, open_item: bool = True) -> dict[str, Any]:
+def checked_fields(incident: Incident, fields: dict[str, Any], *, open_item: bool = True) -> dict[str, Any]:
+    """All the fields of an item (title to tracker_link), cleaned. Raises UserError for the first that is wrong.
+
+    `open_item` says whether the owner has to be active. Forms call it to refuse before anything is lost.
+    """
     owner, due_on, factor = fields["owner"], fields["due_on"], fields["cuts_factor"]
     if not isinstance(owner, Person):
         raise UserError("An action item needs an owner; choose one active person.")
@@ -237,7 +243,8 @@ def _not_past(due_on: date, today: date | None) -> None:
         raise UserError(f"The due date {due_on.isoformat()} has passed; choose today or later.")
 
 
-def _is_open(item: ActionItem) -> bool:
+def is_open(item: ActionItem) -> bool:
+    """Whether the item is open or done but not verified, so that its owner has to stay active."""
     return item.status in OPEN_STATUSES
 
 
