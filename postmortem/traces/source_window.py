@@ -19,6 +19,7 @@ _TICK = timedelta(milliseconds=1)
 _SKEW = timedelta(seconds=2)  # clocks of two machines in one trace differ by less
 _STALE = timedelta(hours=1)  # a trace of which nothing was seen for so long has no root in the list
 _EDGE = timedelta(minutes=1)
+REACH = timedelta(minutes=10)
 
 Span = tuple[datetime, datetime]
 
@@ -63,13 +64,15 @@ def iter_window(
     cap: int,
     cursor: Mapping[str, Any] | None,
     limit: int,
+    reach: timedelta = REACH,
 ) -> Iterator[WindowPage]:
-    """Read the traces of [start, end), at most `cap`.
+    """Read the traces that began in [start, end), at most `cap`.
 
     The window is cut into 24 spans, and each gets its share of the cap; what busy spans have beyond theirs is
     read in further rounds while the cap lasts. A read that is too slow for the server is asked again for the
-    newer half of its time. After a break, give back the last page's `cursor`: traces that were under way are
-    read again, complete ones are not lost.
+    newer half of its time. Rows are read for `reach` beyond the end of what is wanted, so that traces which run
+    over it are whole (those that run longer miss their last steps). After a break, give back the last page's
+    `cursor`: traces that were under way are read again, complete ones are not lost.
     """
     if end <= start:
         raise UserError("The window ends before it begins; set its two ends in order.")
@@ -79,7 +82,7 @@ def iter_window(
     if cursor and isinstance(cursor.get("spans"), list):
         ends = [(moment(lower), moment(upper)) for lower, upper in cursor["spans"]]
         spans = sorted(((low, up) for low, up in ends if low and up), key=lambda span: span[1], reverse=True)
-    state = _Window(read_rows, read_more, start, end, limit, int((cursor or {}).get("traces", 0)))
+    state = _Window(read_rows, read_more, start, end, limit, reach, cap, int((cursor or {}).get("traces", 0)))
     while spans and state.count < cap:
         left: list[Span] = []
         for position, span in enumerate(spans):
@@ -90,7 +93,7 @@ def iter_window(
             rest = yield from state.read_span(span, state.count + quota, [*left, *spans[position + 1 :]])
             left += [rest] if rest else []
         spans = left
-    yield state.hand_out(cap, None, truncated=bool(spans))
+    yield state.hand_out(cap, None, whole=state.all_read(), truncated=bool(spans))
 
 
 @dataclass
@@ -102,6 +105,8 @@ class _Window:
     start: datetime
     end: datetime
     limit: int
+    reach: timedelta
+    cap: int
     count: int
     rows: TraceRows = field(default_factory=TraceRows)
     pages: list[tuple[bytes, set[str]]] = field(default_factory=list)
@@ -111,14 +116,20 @@ class _Window:
     gone: set[str] = field(default_factory=set)
     share: float = 0.0
     down_to: datetime = field(init=False)
+    edge: datetime = field(init=False)  # traces that began at or after it are not wanted now
 
     def __post_init__(self) -> None:
-        self.down_to = self.end
+        self.down_to = self.edge = self.end
 
     def read_span(self, span: Span, up_to: int, others: list[Span]) -> Generator[WindowPage, None, Span | None]:
         """Hand out the span's traces until there are `up_to` in all; returns what is left of the span, if anything."""
         lower, upper = span
         bottom, page, limit = lower, None, self.limit
+        if upper != self.down_to or upper == self.end:  # nothing was read right above it
+            if self.all_read():
+                yield self.hand_out(self.cap, [*others, span], whole=self.all_read())
+            self._forget([*self.oldest])
+            self.edge, upper = upper, upper + self.reach
         self.down_to = upper
         while True:
             try:
@@ -132,22 +143,32 @@ class _Window:
             page = reading.next_page
             if page is None:
                 self.down_to = bottom
-            over = self._ready()[up_to - self.count :]
-            unread = page is not None or bottom > lower
-            enough = len(self._ready()) >= up_to - self.count
-            top = max((self.newest[one] for one in over), default=self.down_to) + _TICK
+            ready = self._ready()
+            enough, unread = len(ready) >= up_to - self.count, page is not None or bottom > lower
+            over = ready[up_to - self.count :]
+            taken = set(ready) - set(over)
+            waiting = [
+                at
+                for identifier, at in self.newest.items()
+                if identifier not in taken and self.rooted.get(identifier, self.oldest[identifier]) < self.edge
+            ]
+            rest = (lower, min(max([self.down_to, *waiting]) + _TICK, self.edge))
             self._forget(over)
-            yield self.hand_out(up_to, [*others, (lower, self._under_way(top))])
+            yield self.hand_out(up_to, [*others, rest])
             if enough and (over or unread):
-                return (lower, min(top, self.end))
+                self._forget([*self.oldest])  # `rest` reads them again
+                self.down_to = self.end + self.reach
+                return rest
             if page is None:
                 if bottom == lower:
                     return None
                 bottom, upper = lower, bottom
 
-    def hand_out(self, up_to: int, todo: list[Span] | None, *, truncated: bool = False) -> WindowPage:
-        """The traces that are complete, with what else belongs to them; all there are when nothing is to do."""
-        taken = (self._ready() if todo is not None else self._last())[: max(0, up_to - self.count)]
+    def hand_out(
+        self, up_to: int, todo: list[Span] | None, *, whole: list[str] | None = None, truncated: bool = False
+    ) -> WindowPage:
+        """The traces that are complete (or `whole`), with what else belongs to them. `todo`: None at the end."""
+        taken = (self._ready() if whole is None else whole)[: max(0, up_to - self.count)]
         extra = self.read_more(taken, self.rows) if taken else []
         for rows, _ in extra:
             for row in rows:
@@ -194,20 +215,18 @@ class _Window:
         return [
             identifier
             for identifier, oldest in self.oldest.items()
-            if (identifier in self.rooted and self.rooted[identifier] - _SKEW > self.down_to)
-            or oldest - _STALE > self.down_to
+            if (began := self.rooted.get(identifier, oldest)) < self.edge
+            and (began - _SKEW > self.down_to if identifier in self.rooted else oldest - _STALE > self.down_to)
         ]
 
-    def _last(self) -> list[str]:
-        """Everything, but for traces that began before the window."""
+    def all_read(self) -> list[str]:
+        """Everything, as nothing older will come; but for traces that began before the window."""
         edge = self.start + _EDGE
-        return [one for one, oldest in self.oldest.items() if one in self.rooted or oldest > edge]
-
-    def _under_way(self, top: datetime) -> datetime:
-        """Everything newer than this has been handed out or is among the other spans."""
-        ready = set(self._ready())
-        newest = [at + _TICK for identifier, at in self.newest.items() if identifier not in ready]
-        return min(max([top, *newest]), self.end)
+        return [
+            identifier
+            for identifier, oldest in self.oldest.items()
+            if self.rooted.get(identifier, oldest) < self.edge and (identifier in self.rooted or oldest > edge)
+        ]
 
     def _forget(self, identifiers: list[str]) -> None:
         names = set(identifiers)

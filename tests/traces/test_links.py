@@ -30,7 +30,7 @@ HEX = "4bf92f3577b34da6a3ce929d0e0e4736"
         (f"{CLOUD}/public/traces/{HEX}", TraceLink(CLOUD, None, HEX)),
         (f"{CLOUD}/api/public/traces/{HEX}", TraceLink(CLOUD, None, HEX)),
         # a self-hosted server below a path, with a port, in capitals
-        (f"https://Host.example:8443/lf/project/p1/traces/{HEX}/", TraceLink("https://host.example:8443/lf", "p1", HEX)),
+        (f"https://Host.example:8443/a/project/p1/traces/{HEX}/", TraceLink("https://host.example:8443/a", "p1", HEX)),
         (f"https://host.example:443/a/b/project/p1/traces/{HEX}", TraceLink("https://host.example/a/b", "p1", HEX)),
         (f"http://[::1]:3000/project/p1/traces/{HEX}", TraceLink("http://[::1]:3000", "p1", HEX)),
         # a server that lives below a folder named project
