@@ -1,10 +1,7 @@
 """What the database itself refuses, whatever door is used. These run on SQLite and on PostgreSQL."""
 
-import threading
-import time
-
 import pytest
-from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
@@ -13,6 +10,7 @@ from postmortem.actions.services import explain
 from postmortem.actions.triggers import HAS_OPEN_ITEMS, OWNER_INACTIVE, TRIGGERS, drop_triggers, install_triggers
 from postmortem.incidents.models import Incident
 from tests.actions.builders import TODAY, make_action
+from tests.actions.races import race, shared_by_threads  # noqa: F401
 from tests.builders import make_incident, make_person
 
 COLUMNS = (
@@ -147,12 +145,13 @@ class TestTransactions:
         with pytest.raises(IntegrityError, match=HAS_OPEN_ITEMS):
             Person.objects.filter(email="priya.nair@example.org").update(is_active=False)
 
+    @pytest.mark.usefixtures("shared_by_threads")
     def test_a_new_item_and_the_owners_leaving_cannot_both_win(self):
         facilitator = make_person("Helen Lindqvist", "facilitator", email="facilitator@example.org")
         for round_ in range(8):
             owner = make_person(f"Owner {round_}")
             incident = make_incident(f"INC-2026-1{round_:03}", by=facilitator)
-            outcomes = _race(
+            outcomes = race(
                 lambda owner=owner, incident=incident: make_action(incident, owner, by=facilitator),
                 lambda owner=owner: Person.objects.filter(pk=owner.pk).update(is_active=False),
             )
@@ -160,38 +159,9 @@ class TestTransactions:
             assert owner.is_active or not owner.action_items.exists(), outcomes
             assert outcomes.count("refused") == 1, outcomes
 
+    @pytest.mark.usefixtures("shared_by_threads")
     def test_numbers_stay_unique_when_two_people_add(self):
         owner = make_person()
         incident = make_incident(by=owner)
-        assert _race(*[lambda: make_action(incident, owner)] * 6) == ["done"] * 6
+        assert race(*[lambda: make_action(incident, owner)] * 6) == ["done"] * 6
         assert sorted(incident.action_items.values_list("number", flat=True)) == [1, 2, 3, 4, 5, 6]
-
-
-def _race(*jobs):
-    """Run the jobs at once in threads; "done" or "refused" for each, other errors as they are."""
-    outcomes = [""] * len(jobs)
-    start = threading.Barrier(len(jobs))
-
-    def run(index, job):
-        try:
-            start.wait(60)
-            for attempt in range(500):
-                try:
-                    job()
-                    break
-                except OperationalError as error:  # SQLite in memory says "locked" at once instead of waiting
-                    if connection.vendor != "sqlite" or "locked" not in str(error) or attempt == 499:
-                        raise
-                    time.sleep(0.01)
-            outcomes[index] = "done"
-        except (ValueError, DatabaseError) as error:
-            outcomes[index] = "refused" if "owner" in str(error).lower() or "owns" in str(error) else repr(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return outcomes
