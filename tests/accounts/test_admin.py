@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import AuditEntry, Person, Role
-from tests.builders import make_incident, make_person
+from tests.builders import make_action, make_incident, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -84,3 +84,15 @@ def test_the_audit_log_is_read_only(admin_pages):
 def test_nobody_else_gets_in(client, role):
     client.force_login(make_person("Jun Sato", role))
     assert client.get("/admin/accounts/person/").status_code == 302
+
+
+def test_an_owner_of_open_items_is_not_deactivated_until_they_are_handed_over(admin_pages):
+    owner = make_person()
+    item = make_action(make_incident(), owner)
+    page = f"/admin/accounts/person/{owner.pk}/change/"
+    inactive = {name: value for name, value in fields_of(owner).items() if name != "is_active"}
+    assert b"Hand the open items over" in admin_pages.post(page, inactive, follow=True).content
+    assert Person.objects.get(pk=owner.pk).is_active
+    type(item).objects.filter(pk=item.pk).update(status="verified")
+    admin_pages.post(page, inactive)
+    assert not Person.objects.get(pk=owner.pk).is_active
