@@ -12,6 +12,7 @@ from postmortem.review.facts import ChangeFact, ReviewFacts
 
 _NEAR_ONSET = timedelta(hours=12)  # logs are late by hours
 _UNITS = {"share": " points", "s": " s", "USD": " USD"}  # of a difference
+_UNRECORDED = "not recorded in these traces; log this facet"
 _SHOWN = 3  # longest list in a prefill; the rest is counted
 
 
@@ -122,7 +123,7 @@ def _leading(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     arithmetic = top.get("arithmetic") or {}
     if arithmetic:
         known.append(("Exposed", _mean(arithmetic.get("exposed"), unit)))
-        known.append(("Not exposed, same time", _mean(arithmetic.get("unexposed"), unit)))
+        known.append(("Not exposed", _mean(arithmetic.get("unexposed"), unit)))
         known.append(("Difference", _estimate(arithmetic.get("difference"), unit)))
     return Prefill(tuple(known), _run(facts), suggested)
 
@@ -215,19 +216,24 @@ def _facet(layer: Layer, facts: ReviewFacts, names: tuple[str, ...]) -> Prefill:
         return _not_recorded(names) if facts.trace_count else Prefill((("Traces", "none imported yet"),))
     unseen = tuple(name for name in names if name not in facts.facets)
     known = [(facet.name, _values(facet.values, facet.count, facts.trace_count)) for facet in seen]
-    known += [(name, "not recorded in these traces; log this facet") for name in unseen]
+    known += [(name, _UNRECORDED) for name in unseen]
     return Prefill(tuple(known), "the traces", None, unseen)
 
 
 def _agreement(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     """Encoder against index: an encoder that moved while the index stayed speaks for disagreement."""
     moved = {name: _moves(layer, facts, (name,)) for name in ("encoder", "index_version")}
-    if moved["encoder"].missing and moved["encoder"].suggested == "cannot_tell":
-        return _not_recorded(("encoder", "index_version"))
+    missing = tuple(name for name in moved if name not in facts.facets)
+    known = tuple(
+        (name, _UNRECORDED) if label == "Known" else (label, value)
+        for name, found in moved.items()
+        for label, value in found.known
+    )
+    if moved["encoder"].suggested == "cannot_tell":
+        return Prefill(known, "the traces", "cannot_tell", missing)
     encoder, index = moved["encoder"].suggested, moved["index_version"].suggested
     suggested = {("yes", "no"): "no", ("no", "no"): "yes"}.get((str(encoder), str(index)))
-    missing = tuple(name for name in moved if name not in facts.facets)
-    return Prefill(moved["encoder"].known + moved["index_version"].known, "the join", suggested, missing)
+    return Prefill(known, "the join", suggested, missing)
 
 
 def _may_have_moved(layer: Layer, facts: ReviewFacts, names: tuple[str, ...]) -> Prefill:

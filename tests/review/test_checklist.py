@@ -148,6 +148,10 @@ def test_encoder_that_moves_without_its_index_speaks_for_disagreement():
     calm = replace(FACTS, changes=(), facets={**FACTS.facets, "index_version": still})
     assert prefill(ask, calm).suggested == "yes"
     assert prefill(ask, replace(calm, facets={})).suggested == "cannot_tell"
+    half = prefill(ask, replace(calm, facets={"index_version": still}))
+    assert (half.suggested, half.missing) == ("cannot_tell", ("encoder",))
+    assert half.known[0] == ("encoder", "not recorded in these traces; log this facet")
+    assert half.known[1] == ("index_version", "kb-131 100%; recorded in 6,000 of 6,000 traces")
 
 
 def test_mix_says_which_group_grew():
