@@ -32,7 +32,7 @@ from postmortem.traces.source_http import (
     UnknownTrace,
     WrongApi,
 )
-from postmortem.traces.source_window import Reading, WindowPage, iter_window
+from postmortem.traces.source_window import REACH, Reading, WindowPage, iter_window
 from postmortem.traces.values import MAX_ID, MAX_NAME, moment, short_text
 
 __all__ = [
@@ -187,12 +187,17 @@ class LangfuseSource:
         """
         scope = (name, environment)
 
-        def begin(read_rows: Any, read_more: Any, limit: int) -> Iterator[WindowPage]:
-            return _begun(iter_window(read_rows, read_more, start=start, end=end, cap=cap, cursor=cursor, limit=limit))
+        def begin(read_rows: Any, read_more: Any, limit: int, reach: timedelta) -> Iterator[WindowPage]:
+            return _begun(
+                iter_window(
+                    read_rows, read_more, start=start, end=end, cap=cap, cursor=cursor, limit=limit, reach=reach
+                )
+            )
 
         yield from self._either(
-            partial(begin, partial(self._window_rows_v4, scope), self._more_v4, 1000),
-            partial(begin, partial(self._window_rows_v3, scope), partial(self._more_v3, environment), 100),
+            partial(begin, partial(self._window_rows_v4, scope), self._more_v4, 1000, REACH),
+            # the old list sends whole traces, so nothing runs over the end of a read
+            partial(begin, partial(self._window_rows_v3, scope), partial(self._more_v3, environment), 100, timedelta()),
         )
 
     def list_prompt_versions(self) -> list[PromptVersion]:
