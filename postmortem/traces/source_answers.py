@@ -27,7 +27,9 @@ class Answer:
                 "check the connection's address."
             ) from error
         if not isinstance(value, dict):
-            raise SourceError(f"{self.base_url} answered with something other than an object; is it Langfuse?")
+            raise SourceError(
+                f"{self.base_url} answered with something other than an object; check that it is Langfuse."
+            )
         return value
 
     @cached_property
