@@ -12,7 +12,7 @@ from postmortem.incidents.models import Feature
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
 from postmortem.traces import secret_keys
-from postmortem.traces.langfuse_source import LangfuseSource, SourceInfo
+from postmortem.traces.langfuse_source import LangfuseSource, SourceError, SourceInfo
 from postmortem.traces.links import TraceLink, origin_of
 from postmortem.traces.models import Connection
 
@@ -96,9 +96,6 @@ def connection_for_link(link: TraceLink) -> Connection:
             f"No connection reads from {link.base_url}; ask an administrator to add one with the keys of "
             + (f"project {link.project_id}." if link.project_id else "the trace's project.")
         )
-    for connection in connections:
-        if link.project_id and not connection.project_id:
-            _learn(connection)
     if not link.project_id:
         if len(connections) == 1:
             return connections[0]
@@ -107,9 +104,15 @@ def connection_for_link(link: TraceLink) -> Connection:
             f"This short link names no project, and several are connected at {link.base_url} ({names}); "
             "open the trace in Langfuse and copy the link with /project/ in it."
         )
-    for connection in connections:
-        if connection.project_id == link.project_id:
-            return connection
+    unasked: SourceError | None = None
+    for connection in sorted(connections, key=lambda item: item.project_id != link.project_id):
+        try:
+            if (connection.project_id or _learn(connection).project_id) == link.project_id:
+                return connection
+        except SourceError as error:  # another connection may still fit
+            unasked = error
+    if unasked:
+        raise unasked
     known = ", ".join(f"“{item.project_name or item.project_id}” ({item.project_id})" for item in connections)
     raise UserError(
         f"This link belongs to project {link.project_id}, but the keys stored for {link.base_url} belong to {known}; "
