@@ -125,8 +125,8 @@ def test_a_page_is_tied_to_the_traces_that_it_tells_about() -> None:
 
 def test_a_page_that_cannot_be_stored_leaves_nothing() -> None:
     evidence_import = begin(make_incident())
-    broken = record("t2", name=None)
-    with pytest.raises(DatabaseError), transaction.atomic():
+    broken = record("t2", facets={"region": object()})
+    with pytest.raises(TypeError):
         services.store_page(evidence_import=evidence_import, records=[record("t1"), broken], pages=[b"{}"])
     assert not Trace.objects.exists()
     assert not EvidenceBlob.objects.exists()
