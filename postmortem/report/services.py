@@ -69,10 +69,12 @@ def publish(*, incident: Incident, by: Person, correction_reason: str = "") -> R
 
 
 def read_record(report: Report) -> dict[str, Any]:
-    """The record of a published report. Raises ValueError when its bytes do not match its hash."""
+    """The record of a published report. Raises UserError when its bytes do not match its hash."""
     data = bytes(report.record)
     if sha256_hex(data) != report.sha256:
-        raise ValueError(f"The record of {report} does not match its hash; restore it from a backup.")
+        raise UserError(
+            f"The stored record of version {report.version} does not match its hash; restore it from a backup."
+        )
     record: dict[str, Any] = json.loads(data)
     return record
 

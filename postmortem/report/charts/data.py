@@ -124,14 +124,15 @@ def signature_data(
     probabilities = {
         one["changes"][0]: float(one["probability"]) for one in result["hypotheses"] if one["kind"] == "change"
     }
-    unreached = {row["change"] for row in result["reconciliation"]["never_observed"]}
+    unreached = {row["change"] for row in result.get("reconciliation", {}).get("never_observed", [])}
     logged = sorted(changes, key=lambda change: (change.at, change.id))
+    windows = result.get("windows", {})
     estimated = onset is None and bool(result.get("onset"))
     return SignatureData(
         label=result["signal"]["label"],
         unit=result["signal"]["unit"],
         worse=result["signal"]["worse"],
-        series=tuple(_span(part) for part in result["series"][:_RELEVANT_BINS]),
+        series=tuple(_span(part) for part in result.get("series", [])[:_RELEVANT_BINS]),
         changes=tuple(
             ChangeMark(
                 id=change.id,
@@ -149,8 +150,8 @@ def signature_data(
             )
             for change in logged
         ),
-        baseline=_span(result["windows"]["baseline"]) if result["windows"].get("baseline") else None,
-        incident=_span(result["windows"]["incident"]) if result["windows"].get("incident") else None,
+        baseline=_span(windows["baseline"]) if windows.get("baseline") else None,
+        incident=_span(windows["incident"]) if windows.get("incident") else None,
         drop=_estimate(result.get("drop")),
         onset=parse_moment(result["onset"]["at"]) if estimated else onset,
         onset_is_estimate=estimated,

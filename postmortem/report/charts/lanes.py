@@ -114,7 +114,7 @@ def lay_out_lane(
     wanted = [item for item in rest if item.mark.probability >= style.labelled_from]
     for item in sorted(wanted, key=lambda item: (-item.mark.probability, item.width)):
         _add_label(item, rows[where[item.mark.id]], sides, style)
-    return _measured(layer, items, len(rows), where, sides, style, cause)
+    return _measured(layer, items, where, sides, style, cause)
 
 
 def share_steps(mark: ChangeMark) -> list[tuple[datetime, float, str]]:
@@ -182,13 +182,18 @@ def _place_labelled(
     fitting = [span for span in spans if span[0] >= style.left and span[1] <= style.right]
     lines = item.lines
     if not fitting:
-        # Neither side has room for all of it: the wider side, cut.
+        # Neither side has room for all of it: above the bar for the cause, else the wider side, cut.
         before, after = item.left - style.gap - style.left, style.right - item.right - style.gap
         lines = tuple(shorten(line, max(before, after), style.size, bold=True) for line in item.lines)
         width = max(text_width(line, style.size, bold=True) for line in lines)
         fitting = [(item.right + style.gap, item.right + style.gap + width, "start")]
         if before > after:
             fitting = [(item.left - style.gap - width, item.left - style.gap, "end")]
+        if len(item.lines) > 1:
+            room = style.right - style.left
+            lines = tuple(shorten(line, room, style.size, bold=True) for line in item.lines)
+            left = max(min(item.left, style.right - min(item.width, room)), style.left)
+            fitting = [(left, left + min(item.width, room), "above")]
     for index in range(len(rows) + 1):
         if index == len(rows):
             rows.append(_Row())
@@ -238,7 +243,6 @@ def _add_label(item: _Item, row: _Row, sides: dict[str, _Side], style: LaneStyle
 def _measured(  # noqa: PLR0917
     layer: str,
     items: Sequence[_Item],
-    row_count: int,
     where: dict[str, int],
     sides: dict[str, _Side],
     style: LaneStyle,
@@ -248,6 +252,8 @@ def _measured(  # noqa: PLR0917
     heights = dict.fromkeys(used, style.row)
     if cause is not None and cause.id in where:
         heights[where[cause.id]] = style.cause_row
+        if sides[cause.id][2] == "above":
+            heights[where[cause.id]] += style.size * 2.6
     tops, top = {}, 0.0
     for row in used:
         tops[row] = top
@@ -257,7 +263,10 @@ def _measured(  # noqa: PLR0917
         row = where[item.mark.id]
         is_cause = item.mark is cause
         middle = tops[row] + heights[row] / 2
-        height = heights[row] - 4 if is_cause else style.bar
+        height = style.bar
+        if is_cause:
+            height = style.cause_row - 4
+            middle = tops[row] + heights[row] - style.cause_row / 2
         bars.append(Bar(item.mark, item.left, item.right, middle, height, is_cause))
         if item.mark.id in sides:
             labels.append(_label(item, sides[item.mark.id], middle, style, is_cause))
@@ -266,6 +275,16 @@ def _measured(  # noqa: PLR0917
 
 def _label(item: _Item, side: _Side, middle: float, style: LaneStyle, is_cause: bool) -> Label:
     left, right, anchor, lines = side
+    if anchor == "above":
+        middle -= style.cause_row / 2 + style.size * 1.3
     half = style.size * (1.25 if is_cause else 0.62)
     box = (left, middle - half, right, middle + half)
-    return Label(item.mark, left if anchor == "start" else right, middle, anchor, lines, is_cause, box)
+    return Label(
+        item.mark,
+        right if anchor == "end" else left,
+        middle,
+        "end" if anchor == "end" else "start",
+        lines,
+        is_cause,
+        box,
+    )
