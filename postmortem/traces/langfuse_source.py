@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
+from postmortem.traces.langfuse_old import OldApi
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import Row, TraceRows
-from postmortem.traces.source_answers import Answer
+from postmortem.traces.source_answers import Answer, get_answer, groups_of_ids
 from postmortem.traces.source_http import (
     AccessRefused,
     HttpFailure,
@@ -120,7 +121,7 @@ class LangfuseSource:
             sleep=sleep,
             backoff_seconds=backoff_seconds,
         )
-        self._base = self._http.base_url
+        self._base, self._old = self._http.base_url, OldApi(self._http)
         self._sdk = LangfuseAPI(
             base_url=self._base, username=public_key, password=secret_key, httpx_client=self._http.client
         )
@@ -197,7 +198,9 @@ class LangfuseSource:
         yield from self._either(
             partial(begin, partial(self._window_rows_v4, scope), self._more_v4, 1000, REACH),
             # the old list sends whole traces, so nothing runs over the end of a read
-            partial(begin, partial(self._window_rows_v3, scope), partial(self._more_v3, environment), 100, timedelta()),
+            partial(
+                begin, partial(self._old.window_rows, scope), partial(self._old.more, environment), 100, timedelta()
+            ),
         )
 
     def list_prompt_versions(self) -> list[PromptVersion]:
@@ -278,7 +281,7 @@ class LangfuseSource:
 
     def _trace_v3(self, trace_id: str) -> FetchedTrace:
         try:
-            answer = self._get(f"traces/{quote(trace_id, safe='')}")
+            answer = self._old.trace(trace_id)
         except UnknownTrace as error:
             raise self._unknown(trace_id) from error
         collected = TraceRows()
@@ -306,7 +309,8 @@ class LangfuseSource:
             conditions.append({"type": "string", "column": "traceName", "operator": "=", "value": name})
         if environment:
             conditions.append({"type": "string", "column": "environment", "operator": "=", "value": environment})
-        answer = self._get(
+        answer = get_answer(
+            self._http,
             "v2/observations",
             {"fields": _WINDOW_FIELDS, "limit": limit, "cursor": page, "filter": json.dumps(conditions)},
             patient=False,
@@ -316,7 +320,7 @@ class LangfuseSource:
     def _more_v4(self, trace_ids: list[str], _: TraceRows) -> list[tuple[list[Row], bytes]]:
         found = []
         # An id with a comma cannot be asked for in a list; such a trace comes without scores.
-        for some in _groups([identifier for identifier in trace_ids if "," not in identifier]):
+        for some in groups_of_ids([identifier for identifier in trace_ids if "," not in identifier]):
             asked = {"traceId": ",".join(some), "fields": _SCORE_FIELDS, "limit": 100}
             for answer in self._paged(partial(self._scores_page, asked)):
                 if answer.rows:
@@ -324,7 +328,7 @@ class LangfuseSource:
         return found
 
     def _scores_page(self, asked: Mapping[str, Any], cursor: str | None) -> Answer:
-        return self._get("v3/scores", {**asked, "cursor": cursor})
+        return get_answer(self._http, "v3/scores", {**asked, "cursor": cursor})
 
     def _paged(self, read: Callable[[str | None], Answer]) -> Iterator[Answer]:
         """Every page of one of the new endpoints."""
@@ -335,53 +339,6 @@ class LangfuseSource:
             cursor = answer.cursor
             if cursor is None:
                 return
-
-    def _window_rows_v3(
-        self, scope: tuple[str, str], start: datetime, end: datetime, page: int | None, limit: int
-    ) -> Reading:
-        name, environment = scope
-        number = page or 1
-        params = {
-            "name": name,
-            "environment": environment,
-            "fromTimestamp": format_moment(start),
-            "toTimestamp": format_moment(end),
-            "fields": "core,io,scores,metrics",
-            "orderBy": "timestamp.desc",
-            "limit": min(limit, 100),
-            "page": number,
-        }
-        answer = self._get("traces", params, patient=False)
-        rows = [Row(0, "trace", row) for row in answer.rows]
-        return Reading(rows, answer.body, number + 1 if answer.has_page_after(number) else None)
-
-    def _more_v3(self, environment: str, trace_ids: list[str], collected: TraceRows) -> list[tuple[list[Row], bytes]]:
-        found = []
-        wanted = set(trace_ids)
-        traces = [collected.traces[identifier].value for identifier in trace_ids]
-        score_ids = [
-            item for trace in traces for item in trace.get("scores") or [] if isinstance(item, str) and "," not in item
-        ]
-        for some in _groups(score_ids):
-            params = {"scoreIds": ",".join(some), "limit": 100}
-            answer = self._get("v2/scores", params)
-            found.append(([Row(0, "score", row) for row in answer.rows], answer.body))
-        times = [at for trace in traces if (at := moment(trace.get("timestamp")))]
-        span = {
-            "type": "GENERATION",
-            "environment": environment,
-            "fromStartTime": format_moment(min(times)),
-            "toStartTime": format_moment(max(times) + timedelta(minutes=10)),
-            "limit": 100,
-        }
-        for number in range(1, _MAX_PAGES):  # prompt and model are on the generations
-            answer = self._get("observations", {**span, "page": number})
-            rows = [Row(0, "observation", row) for row in answer.rows if row.get("traceId") in wanted]
-            if rows:
-                found.append((rows, answer.body))
-            if not answer.has_page_after(number):
-                break
-        return found
 
     # Asking
 
@@ -421,16 +378,6 @@ class LangfuseSource:
 
         return Answer(self._base, self._http.read(ask, patient=patient)[1])
 
-    def _get(self, path: str, params: Mapping[str, Any] | None = None, *, patient: bool = True) -> Answer:
-        """A plain GET: for endpoints that the SDK dropped, and for bulk reads.
-
-        The SDK's models take 0.4 s of CPU for a thousand observations, and nothing here needs them.
-        """
-        return Answer(
-            self._base,
-            self._http.read(lambda: self._http.get(f"api/public/{path}", params or {}), patient=patient)[1],
-        )
-
 
 def _begun(pages: Iterator[WindowPage]) -> Iterator[WindowPage]:
     """`pages` with the first one read already, so that a server of the other flavour shows at once."""
@@ -441,15 +388,3 @@ def _begun(pages: Iterator[WindowPage]) -> Iterator[WindowPage]:
         yield from pages
 
     return rest()
-
-
-def _groups(identifiers: list[str]) -> Iterator[list[str]]:
-    """Ids in lists that fit into an address."""
-    group: list[str] = []
-    for identifier in identifiers:
-        if group and (len(group) == _IDS_PER_READ or sum(map(len, group)) + len(identifier) > 3000):
-            yield group
-            group = []
-        group.append(identifier)
-    if group:
-        yield group

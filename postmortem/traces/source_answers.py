@@ -1,12 +1,15 @@
-"""One answer of Langfuse's API: its exact bytes, and what is read from them. No network here."""
+"""One answer of Langfuse's API: its exact bytes, and what is read from them."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from postmortem.lib.errors import UserError
-from postmortem.traces.source_http import SourceError
+from postmortem.traces.source_http import HttpReader, SourceError
 from postmortem.traces.values import load_json, mapping
+
+_IDS_PER_READ = 50
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,26 @@ class Answer:
         """Whether an old endpoint has a page after this one, which is `number` (from 1)."""
         total = mapping(self.value.get("meta")).get("totalPages")
         return isinstance(total, int) and number < total
+
+
+def get_answer(
+    reader: HttpReader, path: str, params: Mapping[str, Any] | None = None, *, patient: bool = True
+) -> Answer:
+    """A plain GET below /api/public: for endpoints that the SDK dropped, and for bulk reads.
+
+    The SDK's models take 0.4 s of CPU for a thousand observations, and nothing here needs them.
+    """
+    body = reader.read(lambda: reader.get(f"api/public/{path}", params or {}), patient=patient)[1]
+    return Answer(reader.base_url, body)
+
+
+def groups_of_ids(identifiers: list[str]) -> Iterator[list[str]]:
+    """Ids in lists that fit into an address."""
+    group: list[str] = []
+    for identifier in identifiers:
+        if group and (len(group) == _IDS_PER_READ or sum(map(len, group)) + len(identifier) > 3000):
+            yield group
+            group = []
+        group.append(identifier)
+    if group:
+        yield group
