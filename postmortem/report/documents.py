@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from postmortem.report.charts.data import exposed_data
 from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
 from postmortem.report.charts.signature import signature_chart
+from postmortem.report.harmless import harmless
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pdf import render_pdf
 
@@ -31,11 +32,20 @@ _MEDIA_TYPES = {
     "json": "application/json",
 }
 _STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
-_EXPOSED_PICTURES = 2
+_SCREEN_STYLESHEET = _STYLESHEET.with_name("report-screen.css")
 # The brief has two pages: what is longer than this belongs into the full report.
 _BRIEF_PAGES = 2
-_BRIEF_TEXT, _BRIEF_CELL, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 140, 9, 4
-_BRIEF_STEPS = (("", _BRIEF_ACTIONS), ("close", _BRIEF_ACTIONS), *(("close", count) for count in range(8, 1, -1)))
+_BRIEF_TEXT, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 9, 4
+# Density, characters of a piece of evidence, actions: from roomy to what always fits.
+_BRIEF_STEPS = (
+    ("", 300, _BRIEF_ACTIONS),
+    ("close", 300, _BRIEF_ACTIONS),
+    ("", 140, _BRIEF_ACTIONS),
+    ("close", 140, _BRIEF_ACTIONS),
+    *(("close", 110, count) for count in range(8, 1, -1)),
+)
+# A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
+_SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +66,12 @@ def make_document(
     `fonts_url` is where an HTML page on this site finds its fonts; a page that leaves the site uses the reader's.
     Raises KeyError for a view or format that does not exist.
     """
-    number = record["incident"]["number"]
-    stem = f"{number}-{view}" + (f"-v{version}" if version else "-draft")
+    stem = f"{record['incident']['number']}-{view}" + (f"-v{version}" if version else "-draft")
     name = f"{stem}.{form}"
     media_type = _MEDIA_TYPES[form]
     if form == "json":
         return Document(canonical_json(record), media_type, name)
+    record = harmless(record)
     if form == "md":
         return Document(
             render_markdown_view(record, view=view, version=version, sha256=sha256).encode(), media_type, name
@@ -69,22 +79,28 @@ def make_document(
     context = _context(record, view=view, version=version, sha256=sha256)
     css = _STYLESHEET.read_text()
     if form == "pdf":
-        return Document(_pdf(view, context, css), media_type, name)
+        return Document(_pdf(view, record, context, css), media_type, name)
+    css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 
-def _pdf(view: str, context: dict[str, Any], css: str) -> bytes:
-    """The PDF; a brief that runs over its two pages is set closer, then with fewer actions, until it fits."""
-    steps = _BRIEF_STEPS if view == "brief" else _BRIEF_STEPS[:1]
-    for density, most_actions in steps:
-        shown = context["actions"][:most_actions]
-        more = len(context["actions"]) - len(shown)
-        fitted = context | {"density": density, "brief_actions": shown, "more_actions": more}
-        pdf = render_pdf(render_to_string(f"report/{view}.html", fitted), css)
-        if pdf.page_count <= _BRIEF_PAGES:
-            break
-    return pdf.data
+def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str) -> bytes:
+    """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
+    if view != "brief":
+        return render_pdf([render_to_string(f"report/{view}.html", context)], css).data
+
+    def tries() -> Iterator[str]:
+        for density, cell, most_actions in _BRIEF_STEPS:
+            fitted = {
+                "density": density,
+                "layers": _brief_layers(record, cell),
+                "brief_actions": context["actions"][:most_actions],
+                "more_actions": max(0, len(context["actions"]) - most_actions),
+            }
+            yield render_to_string("report/brief.html", context | fitted)
+
+    return render_pdf(tries(), css, most_pages=_BRIEF_PAGES).data
 
 
 def _style_hash(css: str) -> str:
@@ -121,16 +137,19 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "picture": _svg(signature_chart(data, variant="print")) if data else "",
         "signal_label": data.label if data else "",
         "how_sure": present.how_sure(record),
-        "layers": [_brief_layer(one) for one in present.layers(record)] if brief else present.layers(record),
+        "layers": _brief_layers(record, _BRIEF_STEPS[0][1]) if brief else present.layers(record),
         "actions": actions,
         "brief_actions": actions[:_BRIEF_ACTIONS],
         "more_actions": max(0, len(actions) - _BRIEF_ACTIONS),
-        "decisions": present.decisions(record)[: _BRIEF_DECISIONS if brief else None],
+        "decisions": [_inline(line) for line in present.decisions(record)[: _BRIEF_DECISIONS if brief else None]],
         "causes": causes,
         "graph": _svg(graph_chart(present.graph_of(record), causes["uncut"])) if not brief else "",
-        "hypotheses": [one | {"chart": _exposed(record, one)} for one in shown] if not brief else [],
+        "leading": [one | {"chart": _exposed(record, one)} for one in shown if _is_leading(one)] if not brief else [],
+        "others": [one for one in shown if not _is_leading(one)],
         "ledger": present.ledger(record) if not brief else [],
         "timeline": [one | {"when": present.when(one["at"])} for one in record["timeline"]] if not brief else [],
+        "reconciliation": present.reconciliation(record),
+        "answers": present.answers(record) if not brief else [],
         "evidence": record["evidence"],
         "imports": [one | {"when": present.when(one["at"])} for one in record["evidence"]["imports"]],
         "participants": [one | {"role_label": one["role"].replace("_", " ")} for one in record["participants"]],
@@ -139,23 +158,30 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
     }
 
 
-def _brief_layer(layer: dict[str, Any]) -> dict[str, Any]:
-    """One line for, one against: what fits a table on one page."""
+def _brief_layers(record: Mapping[str, Any], cell: int) -> list[dict[str, Any]]:
+    """One piece for, one against, each of at most `cell` characters: what fits a table on one page."""
 
     def first(pieces: list[dict[str, Any]]) -> str:
-        return _shortened(pieces[0]["text"], _BRIEF_CELL) if pieces else "None recorded."
+        return _shortened(pieces[0]["text"], cell) if pieces else "None recorded."
 
-    return layer | {
-        "for_text": first(layer["evidence_for"]),
-        "against_text": first(layer["evidence_against"]),
-        "more_for": max(0, len(layer["evidence_for"]) - 1),
-        "more_against": max(0, len(layer["evidence_against"]) - 1),
-    }
+    return [
+        layer
+        | {
+            "for_text": first(layer["evidence_for"]),
+            "against_text": first(layer["evidence_against"]),
+            "more_for": max(0, len(layer["evidence_for"]) - 1),
+            "more_against": max(0, len(layer["evidence_against"]) - 1),
+        }
+        for layer in present.layers(record)
+    ]
+
+
+def _is_leading(hypothesis: Mapping[str, Any]) -> bool:
+    likely = hypothesis["raw"]["probability"] >= _SHOWN_WHOLE_FROM
+    return bool(hypothesis["rank"] == 1 or (hypothesis["rank"] <= _SHOWN_WHOLE and likely))
 
 
 def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
-    if hypothesis["rank"] > _EXPOSED_PICTURES:
-        return ""
     data = exposed_data(record["finding"]["result"], hypothesis["raw"])
     return _svg(exposed_chart(data, variant="print")) if data and data.bins else ""
 
@@ -184,6 +210,13 @@ def _shortened(text: str, most: int) -> str:
 
 def _html(text: str) -> str:
     return mark_safe(render_markdown(text))  # noqa: S308
+
+
+def _inline(text: str) -> str:
+    """One line of Markdown without its paragraph."""
+    html = render_markdown(text).strip()
+    one = html.startswith("<p>") and html.endswith("</p>") and html.count("<p>") == 1
+    return mark_safe(html[3:-4] if one else html)  # noqa: S308
 
 
 def _svg(text: str) -> str:

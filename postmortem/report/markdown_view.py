@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from postmortem.report import present
+from postmortem.report.harmless import harmless_markdown
 
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_[]<>|#"})
 
@@ -14,13 +15,16 @@ def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int |
     parts = [f"# {escape(incident['title'])}", _head(record, version, sha256)]
     if incident["simulated"]:
         parts.append("**SIMULATED example: no person, company or model in it exists.**")
-    parts += [record["text"]["summary"].strip() or "*No summary is written.*"]
+    parts += [harmless_markdown(record["text"]["summary"]) or "*No summary is written.*"]
     parts.append(_table(("Figure", "", "Note"), present.figures(record)))
     parts += ["## How sure we are", *map(escape, present.how_sure(record))]
     parts += ["## Four layers, four verdicts", _verdicts(record, whole=view == "full")]
     parts += ["## Who does what by when", _actions(record), escape(present.causes(record)["verdict"])]
     if asked := present.decisions(record):
-        parts += ["## What we ask of you", "\n".join(f"{at}. {escape(line)}" for at, line in enumerate(asked, 1))]
+        parts += [
+            "## What we ask of you",
+            "\n".join(f"{at}. {harmless_markdown(line)}" for at, line in enumerate(asked, 1)),
+        ]
     if view == "full":
         parts += _full(record)
     parts.append(f"Signed: {escape(present.signatures(record)) or 'nobody yet'}.")
@@ -40,7 +44,7 @@ def _head(record: Mapping[str, Any], version: int | None, sha256: str) -> str:
 
 def _full(record: Mapping[str, Any]) -> list[str]:
     text = record["text"]
-    parts = ["## Impact", text["impact"].strip() or "*Not written.*"]
+    parts = ["## Impact", harmless_markdown(text["impact"]) or "*Not written.*"]
     parts += ["## The five clocks", _table(("Clock", "Duration", "From where to where"), present.clocks(record))]
     parts += ["## Timeline"]
     parts.append(
@@ -66,18 +70,26 @@ def _full(record: Mapping[str, Any]) -> list[str]:
             ),
         )
     )
+    found = present.reconciliation(record)
+    if found["never_logged"]:
+        lines = (f"- {escape(row['text'])}: {escape(row['note'])}" for row in found["never_logged"])
+        parts += ["## Observed but never logged", "\n".join(lines)]
+    if found["never_observed"]:
+        lines = (f"- {escape(row['text'])}: {escape(row['note'])}" for row in found["never_observed"])
+        parts += ["## Logged but never observed", "\n".join(lines)]
     parts += ["## Contributing factors"]
     parts.append(
         "\n".join(
             f"{'  ' * line['depth']}- {line['kind']}: {escape(line['text'])}"
-            + (f" (cut by {escape(line['cut_by'])})" if line["cut_by"] else "")
+            + (f" (cut by {escape(line['cut_by'])})" if line["cut_by"] and not line["repeated"] else "")
+            + (f" Risk: {escape(line['risk'])}" if line["risk"] and not line["repeated"] else "")
             for line in present.causes(record)["lines"]
         )
     )
     if text["detection_gap"].strip():
-        parts += ["## Why nobody was told", text["detection_gap"].strip()]
+        parts += ["## Why nobody was told", harmless_markdown(text["detection_gap"])]
     if text["lessons"].strip():
-        parts += ["## What we learned", text["lessons"].strip()]
+        parts += ["## What we learned", harmless_markdown(text["lessons"])]
     parts += ["## Evidence"]
     parts.append(
         _table(

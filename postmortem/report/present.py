@@ -1,5 +1,6 @@
 """A record in words: every number of it as the report writes it. No Django, no database: a record is enough."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ Record = Mapping[str, Any]
 _VERDICTS = {"in": "IN", "out": "OUT", "insufficient": "INSUFFICIENT"}
 _STATUSES = {"open": "Open", "done": "Done, not verified", "verified": "Verified", "dropped": "Dropped"}
 _ARITHMETIC_FROM = 0.02
+_BULLET = re.compile(r"^(\d{1,3}[.)]|[-*+•])\s+")
 _CLOCKS_IN_FIGURES = ("detect",)
 
 
@@ -96,9 +98,9 @@ def figures(record: Record) -> list[tuple[str, str, str]]:
         result, unit = finding["result"], finding["result"]["signal"]["unit"]
         drop = result.get("drop")
         if drop:
-            label = result["signal"]["label"] + (", points" if unit == "share" else "")
             text = wording.change(drop["estimate"], unit).replace(" points", "")
-            found.append((label, text, wording.interval(drop["interval"], unit)))
+            note = ("points, " if unit == "share" else "") + wording.interval(drop["interval"], unit)
+            found.append((result["signal"]["label"], text, note))
         window = result["windows"].get("incident")
         if window:
             note = f"{wording.interval(window['interval'], unit)}, n {window['count']:,}"
@@ -174,7 +176,7 @@ def actions(record: Record) -> list[dict[str, Any]]:
 def decisions(record: Record) -> list[str]:
     """What leadership is asked, one line each, without the numbers that people type before them."""
     lines = [line.strip() for line in record["text"]["decisions_requested"].splitlines()]
-    return [line.lstrip("0123456789.)-*• ").strip() or line for line in lines if line]
+    return [_BULLET.sub("", line).strip() or line for line in lines if line]
 
 
 def ledger(record: Record) -> list[dict[str, Any]]:
@@ -232,12 +234,12 @@ def _arithmetic(found: Mapping[str, Any], probability: float, unit: str) -> list
     def side(one: Mapping[str, Any]) -> tuple[str, str]:
         bounds = wording.interval(one["interval"], unit) if one.get("interval") else "no interval"
         mean = wording.level(one["mean"], unit) if one.get("mean") is not None else "–"
-        return mean, f"{bounds}, n {one['count']:,.0f}"
+        return mean, f"{bounds}, n\u00a0{one['count']:,.0f}"
 
     difference = found["difference"]
     bounds = wording.interval(difference["interval"], unit) if difference.get("interval") else ""
     return [
-        ("Exposed, same time and group", *side(found["exposed"])),
+        ("Exposed", *side(found["exposed"])),
         ("Not exposed", *side(found["unexposed"])),
         ("Difference", wording.change(difference["estimate"], unit), f"{bounds}, {found['strata']:,} strata"),
         ("Bayes factor, ln", f"{found['log_bayes_factor']:.1f}".replace("-", "−"), "harm only"),
@@ -271,6 +273,7 @@ def how_sure(record: Record) -> list[str]:
 def causes(record: Record) -> dict[str, Any]:
     """The causal graph in words: outline lines from the impact upwards, and whether every path is cut."""
     graph = graph_of(record)
+    reasons = {one["id"]: one["risk_accepted_reason"] for one in record["factors"]}
     if not graph.nodes:
         return {"lines": [], "uncut": [], "verdict": "No contributing factor is recorded."}
     check = check_graph(graph)
@@ -283,6 +286,7 @@ def causes(record: Record) -> dict[str, Any]:
             "text": line.node.text,
             "claim": line.claim,
             "cut_by": ", ".join(line.cut_by),
+            "risk": reasons.get(line.node.id, ""),
             "repeated": line.repeated,
         }
         for line in outline(graph)
@@ -294,6 +298,44 @@ def causes(record: Record) -> dict[str, Any]:
         else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact cut by nothing."
     )
     return {"lines": lines, "uncut": uncut, "verdict": verdict}
+
+
+def reconciliation(record: Record) -> dict[str, list[dict[str, str]]]:
+    """The join read the other way: versions that no log mentions, and changes that reached no trace."""
+    if not record["finding"]:
+        return {"never_logged": [], "never_observed": []}
+    found = record["finding"]["result"]["reconciliation"]
+    summaries = {one["id"]: one["summary"] for one in record["changes"]}
+    return {
+        "never_logged": [
+            {
+                "glyph": Layer(row["layer"]).glyph,
+                "layer": row["layer"],
+                "text": f"{row['facet']} {row['from'] or 'none'} → {row['to']}",
+                "note": f"{when(row['at'])}, {row['count']:,} traces" + (f", {row['scope']}" if row["scope"] else ""),
+            }
+            for row in found["never_logged"]
+        ],
+        "never_observed": [
+            {
+                "glyph": Layer(row["layer"]).glyph,
+                "layer": row["layer"],
+                "text": summaries.get(row["change"], row["change"]),
+                "note": row["reason"],
+            }
+            for row in found["never_observed"]
+        ],
+    }
+
+
+def answers(record: Record) -> list[dict[str, Any]]:
+    """All answers of the checklist, layer by layer."""
+    words = {"yes": "Yes", "no": "No", "cannot_tell": "Cannot tell"}
+    return [
+        answer | {"layer": one["layer"], "glyph": Layer(one["layer"]).glyph, "word": words[answer["value"]]}
+        for one in record["layers"]
+        for answer in one["answers"]
+    ]
 
 
 def signatures(record: Record) -> str:

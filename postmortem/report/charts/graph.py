@@ -8,7 +8,7 @@ from postmortem.review.causal_graph import CausalGraph, Node, layout
 
 WIDTH_PT = 493.0
 _MOST_NODES = 60
-_ROW, _BOX, _SIZE = 74.0, 46.0, 7.6
+_ROW, _BOX, _SIZE = 80.0, 54.0, 7.6
 _GAP = 12.0
 
 
@@ -68,13 +68,15 @@ def _draw_box(  # noqa: PLR0917
         start += 9
     out.text(start, y + 10.5, kind, size=6.6, fill=quiet)
     if cut_by:
-        words = "cut by " + ", ".join(cut_by)
-        out.text(x + width - 6, y + 10.5, shorten(words, width / 2, 6.6), size=6.6, fill="ink", bold=True, anchor="end")
-    for number, line in enumerate(_lines(node.text, width - 12)):
-        out.text(x + 6, y + 21.5 + 9.2 * number, line, size=_SIZE, fill=ink, bold=number == 0)
+        words = shorten("cut by " + ", ".join(cut_by), width - 12, 6.6, bold=True)
+        out.text(x + 6, y + _BOX - 5, words, size=6.6, fill=ink, bold=True)
+    elif is_open and not impact:
+        out.text(x + 6, y + _BOX - 5, "not cut", size=6.6, fill="alert", bold=True)
+    for number, line in enumerate(_lines(node.text, width - 12, most=3 if impact else 2)):
+        out.text(x + 6, y + 21.5 + 9.2 * number, line, size=_SIZE, fill=ink)
 
 
-def _lines(text: str, width: float, most: int = 3) -> list[str]:
+def _lines(text: str, width: float, most: int) -> list[str]:
     """`text` broken at words into at most `most` lines, the last one shortened."""
     lines: list[str] = []
     words = text.split()
@@ -83,7 +85,7 @@ def _lines(text: str, width: float, most: int = 3) -> list[str]:
             lines.append(shorten(" ".join(words), width, _SIZE))
             break
         line = words.pop(0)
-        while words and text_width(f"{line} {words[0]}", _SIZE, bold=not lines) <= width:
+        while words and text_width(f"{line} {words[0]}", _SIZE) <= width:
             line += " " + words.pop(0)
-        lines.append(shorten(line, width, _SIZE, bold=not lines))
+        lines.append(shorten(line, width, _SIZE))
     return lines

@@ -198,7 +198,7 @@ class _Signature:
 
     def _grid(self, scale: ValueScale) -> None:
         s = self.style
-        for tick in value_ticks(scale.low, scale.high, 4 if s.plot > 110 else 3):
+        for tick in value_ticks(scale.low, scale.high, round(s.plot / s.size / 2.2)):
             y = scale.y(tick)
             self.out.line(s.gutter, y, s.width - s.pad, y, stroke="rule", stroke_width=s.line * 0.5)
             text = wording.axis_level(tick, self.data.unit)
@@ -216,7 +216,7 @@ class _Signature:
             self.out.text(0, s.size, title, size=s.size, fill="ink", bold=True)
             self.out.text(0, s.size * 2.15, note, size=s.small, fill="ink3")
             return
-        room = s.gutter - s.size * 4.6
+        room = s.gutter - s.size * 3.5
         y = scale.top + s.size * 0.3
         for line in _wrapped(self.data.label, room, s.size, bold=True)[:3]:
             self.out.text(0, y, line, size=s.size, fill="ink", bold=True)
