@@ -15,7 +15,7 @@ from postmortem.lib.hashing import canonical_json
 from postmortem.lib.markdown import render_markdown
 from postmortem.report import present
 from postmortem.report.charts import wording
-from postmortem.report.charts.data import exposed_data
+from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
 from postmortem.report.charts.signature import signature_chart
@@ -36,13 +36,12 @@ _SCREEN_STYLESHEET = _STYLESHEET.with_name("report-screen.css")
 # The brief has two pages: what is longer than this belongs into the full report.
 _BRIEF_PAGES = 2
 _BRIEF_TEXT, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 9, 4
-# Density, characters of a piece of evidence, actions: from roomy to what always fits.
+# Density, characters of a piece of evidence, actions, picture: from roomy to what always fits.
 _BRIEF_STEPS = (
-    ("", 300, _BRIEF_ACTIONS),
-    ("close", 300, _BRIEF_ACTIONS),
-    ("", 140, _BRIEF_ACTIONS),
-    ("close", 140, _BRIEF_ACTIONS),
-    *(("close", 110, count) for count in range(8, 1, -1)),
+    ("", 300, _BRIEF_ACTIONS, "print"),
+    ("close", 300, _BRIEF_ACTIONS, "print"),
+    ("close", 140, _BRIEF_ACTIONS, "compact"),
+    *(("close", 110, count, "compact") for count in (7, 5, 3, 2)),
 )
 # A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
 _SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
@@ -90,10 +89,13 @@ def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str
     if view != "brief":
         return render_pdf([render_to_string(f"report/{view}.html", context)], css).data
 
+    data = present.picture_of(record)
+
     def tries() -> Iterator[str]:
-        for density, cell, most_actions in _BRIEF_STEPS:
+        for density, cell, most_actions, variant in _BRIEF_STEPS:
             fitted = {
                 "density": density,
+                "picture": _picture(data, variant),
                 "layers": _brief_layers(record, cell),
                 "brief_actions": context["actions"][:most_actions],
                 "more_actions": max(0, len(context["actions"]) - most_actions),
@@ -134,9 +136,9 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "finding": record["finding"],
         "figures": present.figures(record),
         "clocks": present.clocks(record),
-        "picture": _svg(signature_chart(data, variant="print")) if data else "",
+        "picture": _picture(data, "print"),
         "signal_label": data.label if data else "",
-        "how_sure": present.how_sure(record),
+        "how_sure": [_shortened(one, _BRIEF_TEXT) for one in present.how_sure(record)],
         "layers": _brief_layers(record, _BRIEF_STEPS[0][1]) if brief else present.layers(record),
         "actions": actions,
         "brief_actions": actions[:_BRIEF_ACTIONS],
@@ -156,6 +158,10 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "signatures": present.signatures(record),
         "mix": _mix(record),
     }
+
+
+def _picture(data: SignatureData | None, variant: str) -> str:
+    return _svg(signature_chart(data, variant=variant)) if data else ""
 
 
 def _brief_layers(record: Mapping[str, Any], cell: int) -> list[dict[str, Any]]:

@@ -39,7 +39,8 @@ def escape(text: object) -> str:
 def _head(record: Mapping[str, Any], version: int | None, sha256: str) -> str:
     incident = record["incident"]
     state = f"version {version}, sha256 `{sha256}`" if version else "DRAFT, not frozen"
-    return f"{incident['number']} · {incident['severity']} · {escape(incident['feature'])} · {state} · times in UTC"
+    names = " · ".join(escape(incident[name]) for name in ("number", "severity", "feature"))
+    return f"{names} · {state} · times in UTC"
 
 
 def _full(record: Mapping[str, Any]) -> list[str]:

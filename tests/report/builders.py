@@ -9,6 +9,8 @@ from postmortem.attribution.models import Finding
 from postmortem.attribution.selectors import inputs_sha256
 from postmortem.incidents.models import Incident, ParticipantRole
 from postmortem.lib.clock import format_moment, parse_moment
+from postmortem.lib.layers import Layer
+from postmortem.review.checklist import load_checklist
 from postmortem.review.content import layer_content_hash
 from postmortem.review.models import CausalEdge, ChecklistAnswer, ContributingFactor, Evidence, SignOff, Verdict
 from postmortem.traces.models import EvidenceBlob, EvidenceImport
@@ -219,7 +221,8 @@ def _add_review(incident: Incident, leads: dict[str, Person], changes: dict[str,
             decided_at=parse_moment("2026-03-16T14:00:00Z"),
         )  # fmt: skip
     ChecklistAnswer.objects.create(
-        incident=incident, checklist_version="2026-1", layer="retrieval", question_id="retrieval-encoder-matches-index",
+        incident=incident, checklist_version="2026-1", layer="retrieval",
+        question_id=load_checklist().sections[Layer.RETRIEVAL][0].id,
         value="no", note="Encoder helix-3, index helix-2.", answered_by=leads["retrieval"],
     )  # fmt: skip
 

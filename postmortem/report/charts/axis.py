@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from postmortem.report.charts.svg import text_width
 
 _HOURS = (1, 2, 3, 6, 12)
-_MOST_HOUR_TICKS = 16
+_MOST_HOUR_TICKS, _MOST_BARE_DAYS = 16, 24
 _DAYS = (1, 2, 3, 7, 14, 28)
 
 
@@ -81,7 +81,7 @@ def time_ticks(scale: TimeScale, size: float) -> list[TimeTick]:
             return _hour_ticks(scale, hours)
     day_room = text_width("28 Mar", size) + 8
     step = next((count for count in _DAYS if per_day * count >= day_room), 28 * math.ceil(day_room / per_day / 28))
-    if step > 1 and per_day >= text_width("28", size) + 8:
+    if step > 1 and days <= _MOST_BARE_DAYS and per_day >= text_width("28", size) + 8:
         step = 1  # bare numbers fit even where months do not
     return _day_ticks(scale, step, per_day * step < day_room)
 

@@ -63,11 +63,19 @@ STYLES = {
                most_label=150, labelled_from=0.0),
         heads=False, swatch=8,
     ),
+    "compact": Style(
+        493, "pt", 78, 2, 7.6, 7.1, 92, 1,
+        _lanes(left=78, right=491, size=7.1, row=9, cause_row=19, bar=6, least_bar=2.8, gap=4, soft_rows=1,
+               most_label=150, labelled_from=2.0),
+        heads=False, swatch=8,
+    ),
 }  # fmt: skip
 
 
 def signature_chart(data: SignatureData, *, width: float | None = None, variant: str = "screen") -> str:
-    """The picture as SVG text. `variant` is screen, narrow or print; `width` (px, pt in print) is drawn to, not scaled.
+    """The picture as SVG text. `variant` is screen, narrow, print or compact.
+
+    Compact is print for many changes on little paper. `width` (px, pt in print) is drawn to, not scaled.
 
     Raises ValueError when there is nothing to draw: no series.
     """
