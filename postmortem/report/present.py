@@ -100,7 +100,7 @@ def figures(record: Record) -> list[tuple[str, str, str]]:
         if drop:
             text = wording.change(drop["estimate"], unit).replace(" points", "")
             note = ("points, " if unit == "share" else "") + wording.interval(drop["interval"], unit)
-            found.append((result["signal"]["label"], text, note))
+            found.append((wording.label(result["signal"]["label"]), text, note))
         window = result["windows"].get("incident")
         if window:
             note = f"{wording.interval(window['interval'], unit)}, n {window['count']:,}"

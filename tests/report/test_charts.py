@@ -147,7 +147,8 @@ def test_words_of_the_three_markers_never_overlap_however_close_they_are():
                 width, x = text_width(text.text, size, bold=True), float(text.attrib["x"])
                 left = x - width if text.attrib.get("text-anchor") == "end" else x
                 spans.append((left, left + width, float(text.attrib["y"])))
-            for (l1, r1, y1), (l2, r2, y2) in combinations(spans, 2):
+            for (l1, r1, y1), (l2, r2, y2) in combinations(spans, 2):  # in order of time
+                assert y1 != y2 or l1 < l2, (minutes, variant)
                 assert y1 != y2 or r1 <= l2 or r2 <= l1, (minutes, variant)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
+from postmortem.report.charts import wording
 
 LABELLED = 0.03  # from this probability a change keeps its label whatever the crowd
 SUSPECT = 0.5
@@ -129,7 +130,7 @@ def signature_data(
     windows = result.get("windows", {})
     estimated = onset is None and bool(result.get("onset"))
     return SignatureData(
-        label=result["signal"]["label"],
+        label=wording.label(result["signal"]["label"]),
         unit=result["signal"]["unit"],
         worse=result["signal"]["worse"],
         series=tuple(_span(part) for part in result.get("series", [])[:_RELEVANT_BINS]),
@@ -170,7 +171,7 @@ def exposed_data(result: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> Ex
     return ExposedData(
         title=hypothesis["title"],
         layer=hypothesis.get("layer") or "",
-        label=result["signal"]["label"],
+        label=wording.label(result["signal"]["label"]),
         unit=result["signal"]["unit"],
         bins=tuple(
             ExposedBin(

@@ -316,6 +316,8 @@ class _Signature:
                 boxes.append((row, left, left + width))
                 placed.append((name, row, anchor, x))
                 cost += 0.2 * (anchor == ("start" if name == "onset" else "end" if name == "mitigated" else ""))
+            # Words in another order than their lines would be read wrongly.
+            cost += 30 * sum(r1 == r2 and l1 > l2 for (r1, l1, _), (r2, l2, _) in pairwise(boxes))
             for _, row, _, x in placed:
                 # A line that runs through another's words.
                 cost += 2 * sum(r >= row and a - 2 < x < b + 2 for r, a, b in boxes)
@@ -494,6 +496,14 @@ class _Signature:
                 self.out.rect(*box, fill="", stroke="ink", stroke_width=s.line * 0.7, stroke_dasharray=dash)
             self.out.text(x + s.swatch + s.size * 0.45, y, words, size=s.small, fill="ink2")
             x += width + s.size * 1.1
+        if not s.unit and self.data.baseline:
+            words = "expected from the baseline"
+            width = s.swatch * 1.6 + s.size * 0.45 + text_width(words, s.small)
+            if x + width > s.width:
+                x, y = 0.0, y + s.size * 1.6
+            middle, end = y - s.swatch * 0.35, x + s.swatch * 1.6
+            self.out.line(x, middle, end, middle, stroke="ink2", stroke_width=s.line * 0.7, stroke_dasharray="5 3.5")
+            self.out.text(end + s.size * 0.45, y, words, size=s.small, fill="ink2")
         hidden = len(self.data.changes) - len(self.shown)
         if hidden:
             y += s.size * 1.6

@@ -58,6 +58,11 @@ def p_text(value: float) -> str:
     return f"P {probability(value)}"
 
 
+def label(name: str) -> str:
+    """A signal's name as a title: plain words begin with a capital, names like `answer_score` stay as they are."""
+    return name[:1].upper() + name[1:] if name.replace(" ", "").isalpha() and name[:1].islower() else name
+
+
 def moment(at: datetime) -> str:
     """ "9 Mar 09:40", UTC."""
     at = at.astimezone(UTC)
