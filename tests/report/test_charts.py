@@ -12,10 +12,12 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.charts import axis, wording
+from postmortem.report.charts.captions import alternative_text
 from postmortem.report.charts.data import ChangeMark, SignatureData, exposed_data, signature_data
 from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
-from postmortem.report.charts.signature import alternative_text, lane_labels, signature_chart, step_of
+from postmortem.report.charts.signature import lane_labels, signature_chart
+from postmortem.report.charts.styles import step_of
 from postmortem.report.charts.svg import shorten, text_width
 from postmortem.review.causal_graph import CausalGraph, Edge, Node
 from tests.report.builders import CAUSE, DETECTED, MITIGATED, ONSET, START, finding_result

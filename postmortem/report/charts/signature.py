@@ -1,75 +1,21 @@
 """The signature picture: the signal over time and, under it, every logged change in four lanes. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, product
 
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.charts import wording
 from postmortem.report.charts.axis import TimeScale, ValueScale, time_ticks, value_scale, value_ticks
-from postmortem.report.charts.data import ChangeMark, SignatureData, Span
-from postmortem.report.charts.lanes import Bar, Label, Lane, LaneStyle, lay_out_lane, share_steps
+from postmortem.report.charts.captions import alternative_text, bin_words, interval_words, level_words
+from postmortem.report.charts.data import SignatureData, Span
+from postmortem.report.charts.lanes import Bar, Label, Lane, lay_out_lane, share_steps
+from postmortem.report.charts.markers import place_markers
+from postmortem.report.charts.styles import STEPS, STYLES, Style, step_of
 from postmortem.report.charts.svg import Drawing, clean, paint, shorten, text_width
 
-# Five steps of probability: least P, how opaque, what the key says.
-STEPS = (
-    (0.0, 0.08, "under 0.01"),
-    (0.01, 0.22, "0.01"),
-    (0.05, 0.42, "0.05"),
-    (0.5, 0.7, "0.5"),
-    (0.9, 1.0, "0.9 and over"),
-)
 _LAST_STEP = 2.5
 _DASHES = {"onset": None, "detected": "6 4", "mitigated": "1.5 3"}
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """Sizes of one variant, in its own unit (px on screens, pt in print)."""
-
-    width: float
-    unit: str
-    gutter: float
-    pad: float
-    size: float
-    small: float
-    plot: float
-    line: float
-    lane: LaneStyle
-    heads: bool  # lane names stand above their rows instead of in the gutter
-    swatch: float
-
-
-def _lanes(**sizes: float) -> LaneStyle:
-    return LaneStyle(soft_rows=int(sizes.pop("soft_rows")), **sizes)
-
-
-STYLES = {
-    "screen": Style(
-        1120, "", 128, 8, 12, 11, 176, 1.6,
-        _lanes(left=128, right=1112, size=11, row=21, cause_row=34, bar=14, least_bar=5, gap=7, soft_rows=2,
-               most_label=230, labelled_from=0.0),
-        heads=False, swatch=13,
-    ),
-    "narrow": Style(
-        360, "", 34, 4, 11.5, 10.5, 132, 1.5,
-        _lanes(left=34, right=356, size=10.5, row=16, cause_row=31, bar=11, least_bar=4, gap=5, soft_rows=1,
-               most_label=190, labelled_from=2.0),
-        heads=True, swatch=11,
-    ),
-    "print": Style(
-        493, "pt", 78, 2, 7.6, 7.1, 104, 1,
-        _lanes(left=78, right=491, size=7.1, row=13, cause_row=21, bar=8.5, least_bar=2.8, gap=4, soft_rows=1,
-               most_label=150, labelled_from=0.0),
-        heads=False, swatch=8,
-    ),
-    "compact": Style(
-        493, "pt", 78, 2, 7.6, 7.1, 92, 1,
-        _lanes(left=78, right=491, size=7.1, row=9, cause_row=19, bar=6, least_bar=2.8, gap=4, soft_rows=1,
-               most_label=150, labelled_from=2.0),
-        heads=False, swatch=8,
-    ),
-}  # fmt: skip
 
 
 def signature_chart(data: SignatureData, *, width: float | None = None, variant: str = "screen") -> str:
@@ -92,36 +38,6 @@ def lane_labels(data: SignatureData, *, variant: str = "screen") -> list[tuple[L
         found += [(label, top) for label in lane.labels]
         top += lane.height + 100
     return found
-
-
-def alternative_text(data: SignatureData) -> str:
-    """What the picture shows, in numbers."""
-    first, last = data.series[0].start, data.series[-1].end
-    parts = [f"{data.label} from {wording.day(first)} to {wording.day(last)}, UTC."]
-    for name, span in (("Baseline", data.baseline), ("Incident", data.incident)):
-        if span:
-            parts.append(f"{name} {_level_words(data, span)}.")
-    if data.drop:
-        parts.append(f"Change {wording.change(data.drop[0], data.unit)} ({_interval(data, data.drop)}).")
-    moments = [
-        f"{name} {wording.moment(at)}"
-        for name, at in (("onset", data.onset), ("detected", data.detected), ("mitigated", data.mitigated))
-        if at
-    ]
-    if moments:
-        text = ", ".join(moments)
-        parts.append(text[0].upper() + text[1:] + ".")
-    counts = ", ".join(f"{layer.value} {sum(mark.layer == layer for mark in data.changes)}" for layer in LAYERS)
-    parts.append(f"{len(data.changes)} logged changes: {counts}.")
-    ranked = sorted(data.changes, key=lambda mark: -mark.probability)[:2]
-    for mark, rank in zip(ranked, ("Most probable cause", "Next"), strict=False):
-        parts.append(f"{rank}: {mark.summary}, {wording.p_text(mark.probability)}, {wording.moment(mark.at)}.")
-    return " ".join(parts)
-
-
-def step_of(probability: float) -> float:
-    """Opacity of a bar for a probability."""
-    return next(opacity for least, opacity, _ in reversed(STEPS) if probability >= least)
 
 
 class _Signature:
@@ -197,7 +113,7 @@ class _Signature:
             title = f"{name} window" if not s.heads else name
             level = f"{wording.level(span.level.mean, self.data.unit)}"
             if not s.heads:
-                level = _level_words(self.data, span)
+                level = level_words(self.data, span)
             width = max(text_width(title, s.size, bold=True), text_width(level, s.small))
             x = max(min(self.time.x(span.start), edge - width), 0)
             self.out.text(x, top - s.size * 1.55, title, size=s.size, fill="ink", bold=True)
@@ -217,7 +133,7 @@ class _Signature:
 
     def _axis_title(self, scale: ValueScale) -> None:
         s = self.style
-        note = f"{_bin_words(self.data.series)} means, 95% interval"
+        note = f"{bin_words(self.data.series)} means, 95% interval"
         unit = {"share": "%", "s": "seconds", "USD": "USD"}.get(self.data.unit, "")
         if s.heads:
             title = shorten(self.data.label + (f", {unit}" if unit else ""), s.width, s.size, bold=True)
@@ -267,7 +183,7 @@ class _Signature:
         )  # fmt: skip
         text = wording.change(data.drop[0], data.unit)
         if not s.heads:
-            text += f" ({_interval(data, data.drop)})"
+            text += f" ({interval_words(data, data.drop)})"
         size = s.size
         width = text_width(text, size, bold=True)
         y_inside = (top + size * 1.25, (expected + seen) / 2 + size * 0.35, top + s.plot - size * 0.6)
@@ -300,30 +216,9 @@ class _Signature:
         """(name, row of its words, anchor, place) for each known moment on the axis; words never overlap."""
         moments = [("onset", self.data.onset), ("detected", self.data.detected), ("mitigated", self.data.mitigated)]
         known = [(name, at) for name, at in moments if at and self.time.holds(at)]
-        gap = self.style.size * 0.45
-        best: tuple[float, list[tuple[str, int, str, float]]] = (float("inf"), [])
-        for rows, anchors in product(
-            product(range(len(known)), repeat=len(known)), product(("end", "start"), repeat=len(known))
-        ):
-            cost = float(sum(rows)) * 3
-            boxes: list[tuple[int, float, float]] = []
-            placed: list[tuple[str, int, str, float]] = []
-            for (name, at), row, anchor in zip(known, rows, anchors, strict=True):
-                x, width = self.time.x(at), self._marker_width(name)
-                left = x - gap - width if anchor == "end" else x + gap
-                cost += 50 * (left < self.style.gutter - 4) + 50 * (left + width > self.style.width)
-                cost += 100 * sum(r == row and left < b + gap and a < left + width + gap for r, a, b in boxes)
-                boxes.append((row, left, left + width))
-                placed.append((name, row, anchor, x))
-                cost += 0.2 * (anchor == ("start" if name == "onset" else "end" if name == "mitigated" else ""))
-            # Words in another order than their lines would be read wrongly.
-            cost += 30 * sum(r1 == r2 and l1 > l2 for (r1, l1, _), (r2, l2, _) in pairwise(boxes))
-            for _, row, _, x in placed:
-                # A line that runs through another's words.
-                cost += 2 * sum(r >= row and a - 2 < x < b + 2 for r, a, b in boxes)
-            if cost < best[0]:
-                best = (cost, placed)
-        return best[1]
+        edges = (self.style.gutter - 4, self.style.width)
+        widths = [(name, self.time.x(at), self._marker_width(name)) for name, at in known]
+        return place_markers(widths, gap=self.style.size * 0.45, edges=edges)
 
     def _marker_lines_of(self, name: str) -> tuple[str, str]:
         at = {"onset": self.data.onset, "detected": self.data.detected, "mitigated": self.data.mitigated}[name]
@@ -554,15 +449,6 @@ def _bounds(unit: str) -> tuple[float, float]:
     return (0.0, 1.0) if unit == "share" else (float("-inf"), float("inf"))
 
 
-def _level_words(data: SignatureData, span: Span) -> str:
-    level = span.level
-    return f"{wording.level(level.mean, data.unit)} ({_interval(data, (0, level.low, level.high))}), n {level.count:,}"
-
-
-def _interval(data: SignatureData, estimate: tuple[float, float, float]) -> str:
-    return wording.interval((estimate[1], estimate[2]), data.unit)
-
-
 def _runs(series: Sequence[Span]) -> list[list[Span]]:
     """The series cut where bins are missing, so that no line bridges what was not seen."""
     if not series:
@@ -576,11 +462,6 @@ def _runs(series: Sequence[Span]) -> list[list[Span]]:
     return runs
 
 
-def _bin_words(series: Sequence[Span]) -> str:
-    hours = sorted((span.end - span.start).total_seconds() / 3600 for span in series)[len(series) // 2]
-    return f"{hours:.2g} h" if hours >= 1 else f"{hours * 60:.0f} min"
-
-
 def _wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list[str]:
     lines = [""]
     for word in clean(text).split():
@@ -590,8 +471,3 @@ def _wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list
         else:
             lines[-1] = longer
     return [shorten(line, room + size, size, bold=bold) for line in lines]
-
-
-def mark_of(data: SignatureData, change_id: str) -> ChangeMark | None:
-    """The change of that id."""
-    return next((mark for mark in data.changes if mark.id == change_id), None)
