@@ -7,14 +7,14 @@ from itertools import pairwise, product
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.charts import wording
 from postmortem.report.charts.axis import TimeScale, ValueScale, time_ticks, value_scale, value_ticks
+from postmortem.report.charts.bars import draw_lane
 from postmortem.report.charts.captions import alternative_text, bin_words, interval_words, level_words
 from postmortem.report.charts.data import SignatureData, Span
-from postmortem.report.charts.lanes import Bar, Label, Lane, lay_out_lane, share_steps
+from postmortem.report.charts.lanes import Label, Lane, lay_out_lane, share_steps
 from postmortem.report.charts.markers import place_markers
-from postmortem.report.charts.styles import STEPS, STYLES, Style, step_of
+from postmortem.report.charts.styles import STEPS, STYLES, Style
 from postmortem.report.charts.svg import Drawing, clean, paint, shorten, text_width
 
-_LAST_STEP = 2.5
 _DASHES = {"onset": None, "detected": "6 4", "mitigated": "1.5 3"}
 
 
@@ -77,7 +77,7 @@ class _Signature:
         self._marker_words(markers, plot_top + s.plot)
         self._lane_frames(tops, bottom)
         for lane, top in zip(self.lanes, tops, strict=True):
-            self._lane(lane, top)
+            draw_lane(self.out, lane, top, time=self.time, style=s)
         axis_bottom = self._axis(bottom)
         height = self._key(axis_bottom)
         return self.out.svg(
@@ -305,57 +305,6 @@ class _Signature:
                             stroke_width=self.style.line * 0.8, stroke_dasharray=f"{self.style.line * 1.3:.2g}",
                         )  # fmt: skip
 
-    def _lane(self, lane: Lane, top: float) -> None:
-        for bar in sorted(lane.bars, key=lambda bar: bar.mark.probability):
-            self._bar(bar, top)
-        for label in lane.labels:
-            self._lane_label(label, top)
-
-    def _bar(self, bar: Bar, top: float) -> None:
-        s, mark = self.style, bar.mark
-        bottom = top + bar.y + bar.height / 2
-        outline = _outline(bar, self.time, bottom)
-        thin = s.line * 0.6
-        if not mark.reached:
-            dash = f"{s.line * 1.1:.2g} {s.line * 1.1:.2g}"
-            self.out.path(outline, stroke=mark.layer, close=True, stroke_width=thin, stroke_dasharray=dash)
-        elif mark.is_rollback and not bar.is_cause:
-            self.out.path(outline, fill="paper", stroke=mark.layer, close=True, stroke_width=s.line * 0.9)
-        else:
-            self.out.path(
-                outline, fill=mark.layer, stroke=mark.layer, close=True, stroke_width=thin,
-                fill_opacity=step_of(mark.probability), stroke_opacity=max(step_of(mark.probability), 0.55),
-            )  # fmt: skip
-        if bar.is_cause:
-            self._shares(bar, bottom)
-
-    def _shares(self, bar: Bar, bottom: float) -> None:
-        """Words inside the cause's bar: how far its rollout had come."""
-        steps = share_steps(bar.mark)
-        ends = [*(self.time.x(at) for at, _, _ in steps[1:]), bar.right]
-        for (at, share, words), end in zip(steps, ends, strict=True):
-            room = end - self.time.x(at) - self.style.size
-            if words and room >= text_width(words, self.style.small) and bar.height * share >= self.style.small * 1.05:
-                y = bottom - bar.height * share / 2 + self.style.small * 0.36
-                self.out.text(self.time.x(at) + self.style.size * 0.5, y, words, size=self.style.small, fill="paper")
-
-    def _lane_label(self, label: Label, top: float) -> None:
-        s, mark = self.style, label.mark
-        left, box_top, right, box_bottom = label.box
-        self.out.rect(left - 1, top + box_top, right - left + 2, box_bottom - box_top, fill="paper", fill_opacity=0.8)
-        quiet = mark.probability < 0.05
-        if not label.bold:
-            y = top + label.y + s.lane.size * 0.36
-            self.out.text(
-                label.x, y, label.lines[0], size=s.lane.size, fill="ink3" if quiet else "ink2", anchor=label.anchor
-            )
-            return
-        y = top + label.y - s.lane.size * 0.22
-        self.out.text(label.x, y, label.lines[0], size=s.lane.size, fill=mark.layer, bold=True, anchor=label.anchor)
-        self.out.text(
-            label.x, y + s.lane.size * 1.2, label.lines[1], size=s.lane.size, fill="ink2", anchor=label.anchor
-        )
-
     # ---- axis and key ----
 
     def _axis(self, top: float) -> float:
@@ -405,25 +354,6 @@ class _Signature:
             word = "change lies" if hidden == 1 else "changes lie"
             self.out.text(0, y, f"{hidden} {word} outside this span.", size=s.small, fill="ink3")
         return y + s.size * 0.6
-
-
-def _outline(bar: Bar, time: TimeScale, bottom: float) -> list[tuple[float, float]]:
-    """The bar as a polygon whose height is the share of traffic that the rollout had reached."""
-    mark, full = bar.mark, bar.height
-    rollout = mark.until > mark.at and time.x(mark.until) - time.x(mark.at) >= 3
-    if not rollout or mark.rollout == "instant":
-        return [(bar.left, bottom), (bar.left, bottom - full), (bar.right, bottom - full), (bar.right, bottom)]
-    if mark.rollout == "ramp":
-        reached = time.x(mark.until)
-        return [(bar.left, bottom), (reached, bottom - full), (bar.right, bottom - full), (bar.right, bottom)]
-    points = [(bar.left, bottom)]
-    height = 0.0
-    right = max(bar.right, time.x(mark.until) + _LAST_STEP)  # so that the last step is seen as one
-    for at, share, _ in share_steps(mark):
-        x = min(max(time.x(at), bar.left), bar.right)
-        points += [(x, bottom - height), (x, bottom - full * share)]
-        height = full * share
-    return [*points, (right, bottom - height), (right, bottom)]
 
 
 def _time_scale(data: SignatureData, style: Style) -> TimeScale:
