@@ -32,6 +32,7 @@ _MEDIA_TYPES = {
     "json": "application/json",
 }
 _STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
+_DRAFT_STYLESHEET = _STYLESHEET.with_name("report-draft.css")
 _SCREEN_STYLESHEET = _STYLESHEET.with_name("report-screen.css")
 # The brief has two pages: what is longer than this belongs into the full report.
 _BRIEF_PAGES = 2
@@ -76,7 +77,7 @@ def make_document(
             render_markdown_view(record, view=view, version=version, sha256=sha256).encode(), media_type, name
         )
     context = _context(record, view=view, version=version, sha256=sha256)
-    css = _STYLESHEET.read_text()
+    css = _STYLESHEET.read_text() + ("" if version else _DRAFT_STYLESHEET.read_text())
     if form == "pdf":
         return Document(_pdf(view, record, context, css), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()

@@ -126,7 +126,8 @@ def test_fonts_are_embedded_and_vendored(record):
 def test_a_draft_says_so_in_every_format(record):
     draft = {key: value for key, value in record.items() if key != "publication"}
     assert text_of(render(draft, draft=True).data).count("DRAFT") >= 2
-    assert "DRAFT" in render(draft, form="html", draft=True).data.decode()
+    assert "DRAFT" in render(draft, form="html", draft=True).data.decode().split("</style>")[-1]
+    assert "DRAFT" not in render(record, form="html").data.decode()
     assert "DRAFT, not frozen" in render(draft, form="md", draft=True).data.decode()
     assert render(draft, draft=True).filename == "INC-2026-0007-brief-draft.pdf"
 
