@@ -144,9 +144,7 @@ def _provide_pdf_libraries() -> bool:
         if not install_system_packages(PDF_LIBRARIES, "the PDF"):
             return False
         if not _pdf_libraries_load():
-            say(
-                "WeasyPrint still cannot load its system libraries: `.venv/bin/python -c 'import weasyprint'` says which."
-            )
+            say("WeasyPrint cannot load its system libraries: `.venv/bin/python -c 'import weasyprint'` says which.")
             return False
     stamp.touch()
     return True

@@ -181,7 +181,8 @@ def work(
     count = 0
     while not stop.is_set():
         try:
-            close_old_connections()
+            if not connection.in_atomic_block:  # never under a caller's transaction
+                close_old_connections()
             reap()
             run = claim_next(f"{name}:{secrets.token_hex(4)}", lease=lease)
             if run:

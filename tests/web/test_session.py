@@ -39,6 +39,11 @@ def test_eight_wrong_tries_pause_signing_in(client, person):
         answer = client.post(reverse("sign-in"), {"username": person.email, "password": "wrong"})
     assert answer.status_code == 429
     assert "Too many tries" in answer.content.decode()
+    right = client.post(reverse("sign-in"), {"username": person.email, "password": "a long pass phrase"})
+    assert right.status_code == 429
+    other = make_person("Jun Sato")
+    free = client.post(reverse("sign-in"), {"username": other.email, "password": "a long pass phrase"})
+    assert free.status_code == 302
 
 
 def test_the_theme_is_remembered_and_never_leads_off_the_site(signed_in):
