@@ -9,7 +9,7 @@ help:
 	@echo "make demo     set up, load the example incidents, open the workbench"
 	@echo "make test     set up and run every check and test"
 	@echo "make setup    only make .venv ready for manage.py"
-	@echo "make run      web server on your own data (DATABASE_URL, SITE_URL, PORT; see README)"
+	@echo "make run      web server on your own data (DATABASE_URL, SITE_URL, HOST, PORT; see README)"
 	@echo "make worker   background worker on the same data"
 
 setup:
@@ -19,9 +19,7 @@ demo: setup
 	@exec $(PYTHON) tools/demo.py
 
 run: setup
-	@$(PYTHON) manage.py migrate --verbosity 0
-	@$(PYTHON) manage.py collectstatic --no-input --verbosity 0
-	@exec .venv/bin/gunicorn postmortem.wsgi --bind 127.0.0.1:$${PORT:-8000} --workers 2 --threads 8
+	@exec $(PYTHON) tools/serve.py
 
 worker: setup
 	@exec $(PYTHON) manage.py work

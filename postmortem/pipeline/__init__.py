@@ -12,7 +12,7 @@
 5. People review: questions, evidence for and against, four verdicts, contributing factors (`review.services`),
    and act: items with one owner, a due date and a way to verify them (`actions.services`).
 6. `publish`: the gate (`report.gate`) says what is still missing; when nothing is, the record is frozen,
-   hashed and rendered (`report.record`, `report.render`).
+   hashed and rendered (`report.services`, `report.record`, `report.documents`).
 
 Steps 1, 2 and 4 may take minutes, so `services` puts them into a queue of rows and the command `work` takes
 them out (`background`). Each stage saves where it is through `progress`, and another worker goes on from

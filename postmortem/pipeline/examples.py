@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from postmortem.accounts.models import Person, Role, Team
+from postmortem.accounts.services import create_person, create_team
 from postmortem.actions.services import add_action, set_status
 from postmortem.attribution.services import run_attribution
 from postmortem.changes.models import Change
@@ -17,6 +18,7 @@ from postmortem.incidents.models import Feature, Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.incidents.services import add_timeline_entry, create_incident, set_participant, update_incident
 from postmortem.lib.clock import parse_moment
+from postmortem.lib.errors import UserError
 from postmortem.lib.layers import LAYERS
 from postmortem.report.services import publish
 from postmortem.review.checklist import load_checklist
@@ -31,9 +33,11 @@ from postmortem.review.services import (
     decide_verdict,
     sign_off,
 )
-from postmortem.traces.models import EvidenceImport
+from postmortem.traces.connections import check_connection, create_connection, update_connection
+from postmortem.traces.models import Connection, EvidenceImport
 from postmortem.traces.services import import_file
 
+STAND_IN_NAME = "Stand-in Langfuse (simulated)"
 _TIMES = (
     "latent_since", "onset_at", "detected_at", "mitigated_at", "recovered_at", "users_recovered_at", "resolved_at",
 )  # fmt: skip
@@ -56,6 +60,24 @@ def load_story(folder: Path, *, pass_phrase: str) -> Loaded:
     story = json.loads((folder / "incident.json").read_text())
     with transaction.atomic():
         return _load(folder, story, pass_phrase)
+
+
+def connect_stand_in(*, base_url: str, public_key: str, secret_key: str) -> Connection:
+    """Let trace links of the stand-in Langfuse at `base_url` be imported; it may have another port each time.
+
+    Raises SourceError when it does not answer, UserError when nobody here is an administrator.
+    """
+    administrator = Person.objects.filter(role=Role.ADMINISTRATOR, is_active=True).order_by("pk").first()
+    if administrator is None:
+        raise UserError("Nobody is an administrator; load the examples first.")
+    fields = {"name": STAND_IN_NAME, "base_url": base_url, "public_key": public_key, "secret_key": secret_key}
+    connection = Connection.objects.filter(name=STAND_IN_NAME).first()
+    if connection is None:
+        connection = create_connection(by=administrator, **fields)
+    else:
+        connection = update_connection(connection=connection, by=administrator, **fields)
+    check_connection(connection=connection, by=administrator)
+    return connection
 
 
 def _load(folder: Path, story: dict[str, Any], pass_phrase: str) -> Loaded:
@@ -100,24 +122,32 @@ def _load(folder: Path, story: dict[str, Any], pass_phrase: str) -> Loaded:
 
 
 def _people(cast: dict[str, Any], pass_phrase: str) -> dict[str, Person]:
-    teams = {name: Team.objects.get_or_create(name=name)[0] for name in cast["teams"]}
-    found = {}
-    for one in cast["people"]:
-        person = Person.objects.filter(email=one["email"]).first()
-        if person is None:
-            staff = {"is_staff": True, "is_superuser": True} if one["role"] == Role.ADMINISTRATOR else {}
-            person = Person.objects.create_user(
-                one["email"], pass_phrase, name=one["name"], role=one["role"], team=teams[one["team"]], **staff
-            )
-        found[person.email] = person
-    return found
+    """The story's people by e-mail address; those who are there already stay as they are."""
+    teams = {name: _team(name) for name in cast["teams"]}
+    known = {
+        person.email: person for person in Person.objects.filter(email__in=[one["email"] for one in cast["people"]])
+    }
+    return {
+        one["email"]: known.get(one["email"])
+        or create_person(
+            email=one["email"], name=one["name"], role=one["role"], team=teams[one["team"]], password=pass_phrase
+        )
+        for one in cast["people"]
+    }
+
+
+def _team(name: str) -> Team:
+    return Team.objects.filter(name__iexact=name).first() or create_team(name=name, by=None)
 
 
 def _open(story: dict[str, Any], facilitator: Person) -> Incident:
-    team = Team.objects.get_or_create(name=story["feature"]["team"])[0]
     feature, _ = Feature.objects.get_or_create(
         name=story["feature"]["name"],
-        defaults={"team": team, "trace_name": story["trace_name"], "environment": story["environment"]},
+        defaults={
+            "team": _team(story["feature"]["team"]),
+            "trace_name": story["trace_name"],
+            "environment": story["environment"],
+        },
     )
     incident = create_incident(
         by=facilitator,
@@ -130,14 +160,13 @@ def _open(story: dict[str, Any], facilitator: Person) -> Incident:
         worse=story["worse"],
         trace_name=story["trace_name"],
         environment=story["environment"],
+        simulated=True,
     )
-    Incident.objects.filter(pk=incident.pk).update(simulated=True)
     fields: dict[str, Any] = {name: parse_moment(story[name]) for name in _TIMES if story.get(name)}
     fields |= {name: story[name] for name in _TEXTS if story.get(name) is not None}
     for window in ("baseline", "incident"):
         for end in ("start", "end"):
             fields[f"{window}_{end}"] = parse_moment(story[window][end])
-    incident.refresh_from_db()
     return update_incident(incident=incident, by=facilitator, revision=incident.revision, **fields)
 
 
@@ -184,6 +213,11 @@ def _walk(incident: Incident, review: dict[str, Any], people: dict[str, Person],
             set_status(
                 action=action, by=facilitator, status=item["status"], note=item["note"], revision=action.revision
             )
+    incident = Incident.objects.get(pk=incident.pk)
+    if incident.status != review["status"]:
+        incident = update_incident(
+            incident=incident, by=facilitator, revision=incident.revision, status=review["status"]
+        )
     for layer in review["signed"]:
         sign_off(incident=incident, by=leads.get(layer, facilitator), layer=layer)
     if review.get("publish"):

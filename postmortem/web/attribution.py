@@ -13,6 +13,7 @@ from postmortem.lib.errors import UserError
 from postmortem.pipeline import services
 from postmortem.pipeline.models import Run
 from postmortem.report.selectors import exposed_charts
+from postmortem.web.runs import run_context
 from postmortem.web.workspace import open_incident, render_stage
 
 # Below this probability a hypothesis stands in the folded list.
@@ -31,12 +32,13 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
         finding = next((one for one in runs if str(one.number) == asked), None)
         if finding is None:
             raise Http404(f"{number} has no run {asked[:20]}.")
+    running = Run.objects.filter(
+        incident=incident, kind=Run.Kind.ATTRIBUTE, state__in=[Run.State.QUEUED, Run.State.RUNNING]
+    ).first()
     context: dict[str, object] = {
         "finding": finding,
         "runs": runs,
-        "active_run": Run.objects.filter(
-            incident=incident, kind=Run.Kind.ATTRIBUTE, state__in=[Run.State.QUEUED, Run.State.RUNNING]
-        ).first(),
+        "active": run_context(request, incident, running) if running else None,
         "failed_run": Run.objects.filter(incident=incident, kind=Run.Kind.ATTRIBUTE).first(),
     }
     if finding is not None:
