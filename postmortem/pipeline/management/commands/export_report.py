@@ -1,0 +1,45 @@
+"""`manage.py export_report INC-2026-0001 --view brief --format pdf -o brief.pdf`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
+from postmortem.pipeline.publish import export_document
+from postmortem.report.documents import FORMATS, VIEWS
+
+
+class Command(BaseCommand):
+    """The latest published version, or the draft where nothing is published."""
+
+    help = "Write an incident's report to a file."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("incident", metavar="INC", help="incident number, like INC-2026-0001")
+        parser.add_argument("--view", choices=sorted(VIEWS), default="full")
+        parser.add_argument("--format", choices=sorted(FORMATS), default="pdf")
+        parser.add_argument("-o", "--output", metavar="FILE", help="else a name in this folder; - for standard output")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--published", metavar="N", type=int, help="a published version; else the latest")
+        which.add_argument("--draft", action="store_true", help="as it stands now, marked DRAFT")
+        add_by_argument(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        person = acting_person(options["by"])
+        incident = incident_for(person, options["incident"])
+        with clear_errors():
+            document = export_document(
+                incident=incident, view=options["view"], form=options["format"],
+                version=options["published"], draft=options["draft"],
+            )  # fmt: skip
+        if options["output"] == "-":
+            sys.stdout.buffer.write(document.data)
+            return
+        path = Path(options["output"] or document.filename)
+        try:
+            path.write_bytes(document.data)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+        self.stdout.write(f"{path}: {len(document.data):,} bytes.")

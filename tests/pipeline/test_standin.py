@@ -1,0 +1,120 @@
+"""The whole way from a pasted link to a finding, against a server that answers as Langfuse does."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from fixtures.standin import awkward
+from fixtures.standin.faults import breaks_half_way, rate_limited
+from fixtures.standin.server import StandIn
+from postmortem.accounts.models import Role
+from postmortem.changes.models import Change
+from postmortem.changes.selectors import ledger
+from postmortem.changes.services import import_changes
+from postmortem.incidents.services import create_incident, update_incident
+from postmortem.lib.clock import parse_moment, utc_now
+from postmortem.pipeline.models import Run
+from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull
+from postmortem.traces.connections import create_connection
+from postmortem.traces.selectors import evidence_counts
+from tests.builders import make_person
+from tests.pipeline.builders import work_once
+
+pytestmark = pytest.mark.django_db
+BEGAN = parse_moment("2026-03-09T12:00:00Z")
+
+
+@pytest.fixture
+def story(tmp_path):
+    """600 traces over two days; from noon of the second, version 2 of the prompt fails half of them."""
+    lines = []
+    for number in range(600):
+        at = parse_moment("2026-03-08T12:00:00Z") + timedelta(seconds=number * 288)
+        new = at >= BEGAN
+        lines.append(
+            {
+                "id": f"{number:032x}", "timestamp": format_moment(at),
+                "facets": {"prompt": "answer", "prompt_version": "2" if new else "1", "region": "eu"},
+                "input_tokens": 100, "scores": {"success": 0.0 if new and number % 2 else 1.0},
+            }
+        )  # fmt: skip
+    (tmp_path / "traces.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path
+
+
+@pytest.fixture
+def admin():
+    return make_person("Ada Admin", Role.ADMINISTRATOR)
+
+
+def connect(server, admin):
+    return create_connection(
+        by=admin, name="Stand-in", base_url=server.base_url, public_key=server.public_key, secret_key=server.secret_key
+    )
+
+
+def finish(run):
+    while run.state in (Run.State.QUEUED, Run.State.RUNNING):
+        Run.objects.filter(pk=run.pk).update(not_before=utc_now())
+        work_once()
+        run.refresh_from_db()
+    return run
+
+
+@pytest.mark.parametrize("mode", ["v4", "v3", "dual"])
+def test_from_a_link_to_a_finding(mode, story, admin):
+    incident = create_incident(
+        by=admin, title="Answers fail", severity="sev2", feature_name="Answers", signal="success", worse="lower"
+    )
+    update_incident(incident=incident, by=admin, revision=incident.revision, onset_at=BEGAN)
+    with StandIn(mode=mode, stories=[story], with_awkward=False, sleep_scale=0) as server:
+        connection = connect(server, admin)
+        run = finish(start_link_import(incident=incident, by=admin, link=server.link(f"{400:032x}")))
+        assert run.state == Run.State.DONE, run.message
+        prompts = finish(start_prompt_pull(incident=incident, by=admin, connection=connection))
+        assert prompts.state == Run.State.DONE, prompts.message
+    assert evidence_counts(incident).traces == 600
+    assert evidence_counts(incident).anchors == 1
+    assert Change.objects.filter(source=Change.Source.LANGFUSE).count() == 2
+    log = {"id": "region-eu", "layer": "infrastructure", "at": "2026-03-09T02:00:00Z"}
+    import_changes(feature=incident.feature, by=admin, filename="log.jsonl", data=json.dumps(log).encode())
+    rows = {row.change.external_id: row for row in ledger(incident)}
+    assert (rows["prompt:answer:2"].exposed_count, rows["prompt:answer:2"].state) == (300, "observed")
+    run = finish(start_attribution(incident=incident, by=admin))
+    assert run.state == Run.State.DONE, run.message
+    finding = incident.findings.get()
+    assert run.message.startswith("Finding 1: ")
+    assert finding.result["hypotheses"][0]["changes"] == ["prompt:answer:2"]
+
+
+@pytest.mark.parametrize("fault", [breaks_half_way(skip=2, times=6), rate_limited(retry_after=1, times=8, skip=6)])
+def test_a_window_that_breaks_half_way_comes_whole_in_the_end(fault, story, admin):
+    incident = create_incident(by=admin, title="Answers fail", severity="sev2", feature_name="Answers")
+    with StandIn(mode="v4", stories=[story], with_awkward=False, sleep_scale=0) as server:
+        connect(server, admin)
+        server.faults.append(fault)
+        run = finish(start_link_import(incident=incident, by=admin, link=server.link(f"{599:032x}")))
+    assert run.state == Run.State.DONE, run.message
+    assert evidence_counts(incident).traces == 600
+
+
+def test_an_awkward_trace_keeps_every_observation(admin):
+    incident = create_incident(by=admin, title="Orphans", severity="sev3", feature_name="Answers")
+    with StandIn(mode="v4", sleep_scale=0) as server:
+        connect(server, admin)
+        run = finish(start_link_import(incident=incident, by=admin, link=server.link(awkward.CUSTOM_ID)))
+    assert run.state == Run.State.DONE, run.message
+    assert incident.traces.get(is_anchor=True).external_id == awkward.CUSTOM_ID
+
+
+def test_keys_of_another_project_fail_in_one_sentence(admin):
+    incident = create_incident(by=admin, title="Other", severity="sev3", feature_name="Answers")
+    with StandIn(mode="v4", sleep_scale=0) as server:
+        connect(server, admin)
+        link = server.link(awkward.ORPHANS).replace(f"/project/{server.project_id}/", "/project/another/")
+        run = finish(start_link_import(incident=incident, by=admin, link=link))
+    assert run.state == Run.State.FAILED
+    assert "another" in run.message
+    assert "\n" not in run.message
+    assert not incident.traces.exists()
