@@ -13,7 +13,7 @@ from postmortem.changes.models import Change
 from postmortem.changes.selectors import ledger
 from postmortem.changes.services import import_changes
 from postmortem.incidents.services import create_incident, update_incident
-from postmortem.lib.clock import parse_moment, utc_now
+from postmortem.lib.clock import format_moment, parse_moment, utc_now
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull
 from postmortem.traces.connections import create_connection
