@@ -82,6 +82,6 @@ def cells_of_records(
         end=end[first],
         seconds=np.bincount(group, seconds, len(first)) / np.maximum(count, 1),
         count=count.astype(np.int64),
-        total=np.bincount(group, values, len(first)),
-        total_squares=np.bincount(group, values * values, len(first)),
+        total=np.bincount(group, values, len(first)).astype(np.float64),
+        total_squares=np.bincount(group, values * values, len(first)).astype(np.float64),
     )
