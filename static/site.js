@@ -5,7 +5,7 @@
 const changed = new Set();
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-guard]");
-  if (form) changed.add(form);
+  if (form && !event.target.dataset.shared) changed.add(form);
 });
 document.addEventListener("submit", (event) => changed.delete(event.target));
 window.addEventListener("beforeunload", (event) => {

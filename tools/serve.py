@@ -1,6 +1,7 @@
 """Migrates the database, builds the static files and serves the pages: `make run`, and the web half of the demo.
 
-HOST and PORT choose the address, WEB_THREADS how many requests are answered at the same time.
+HOST and PORT choose the address, WEB_THREADS how many requests are answered at the
+same time: every page open on an incident keeps one (LIVE_STREAMS_PER_PROCESS bounds them), so it is well above that.
 """
 
 import os
@@ -23,7 +24,7 @@ def prepare(environment: dict[str, str]) -> None:
 
 def web_command(host: str, port: int) -> list[str]:
     """The command of the web server; several may run beside each other behind one proxy."""
-    threads = os.environ.get("WEB_THREADS", "8")
+    threads = os.environ.get("WEB_THREADS", "80")
     return [
         sys.executable, "-m", "gunicorn", "postmortem.wsgi", "--bind", f"{host}:{port}", "--workers", "1",
         "--worker-class", "gthread", "--threads", threads, "--timeout", "120", "--graceful-timeout", "3",

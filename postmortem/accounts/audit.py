@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from postmortem.accounts.announcements import announce
 from postmortem.accounts.models import AuditEntry, Person
 
 
@@ -14,8 +15,8 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> AuditEntry:
-    """Add one entry. `before` and `after` hold JSON values of the fields that changed."""
-    return AuditEntry.objects.create(
+    """Add one entry, and tell the open pages of its incident. `before` and `after` hold JSON values that changed."""
+    entry = AuditEntry.objects.create(
         person=person,
         action=action,
         subject=subject[:200],
@@ -23,3 +24,6 @@ def record(
         before=before or {},
         after=after or {},
     )
+    if incident_number:
+        announce(incident_number, f"audit {entry.pk}")
+    return entry

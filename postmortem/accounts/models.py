@@ -93,3 +93,11 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"
+
+
+class Announcement(models.Model):
+    """SQLite's stand-in for NOTIFY: something changed, for every web process to see. Old rows are cleared away."""
+
+    incident_number = models.CharField(max_length=20)
+    topic = models.CharField(max_length=120)
+    at = models.DateTimeField(default=timezone.now)

@@ -154,3 +154,103 @@ class SignOff(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["incident", "layer"], name="one_sign_off_per_layer")]
+
+
+class SharedText(models.Model):
+    """A text that several people write together, by key (see shared_text.py); revision counts its saves."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="shared_texts")
+    key = models.CharField(max_length=80)
+    text = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=1)
+    updated_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["incident", "key"], name="shared_text_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class TextVersion(models.Model):
+    """What a shared text said before; saves of one person within a minute are one version."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="text_versions")
+    key = models.CharField(max_length=80)
+    text = models.TextField(blank=True)
+    written_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    begun_at = models.DateTimeField(default=timezone.now)
+    written_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["begun_at", "id"]
+        indexes: ClassVar = [models.Index(fields=["incident", "key", "begun_at"], name="text_version_of_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.begun_at:%Y-%m-%d %H:%M}"
+
+
+class Presence(models.Model):
+    """A page of the incident that somebody has open; forgotten when it has not been seen for half a minute."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="presences")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    tab = models.CharField(max_length=40)
+    place = models.CharField(max_length=60, blank=True)
+    field = models.CharField(max_length=80, blank=True)  # key of the text that has the cursor
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["incident", "tab"], name="presence_once_per_tab")]
+
+
+class Meeting(models.Model):
+    """A review meeting: its agenda, the item under discussion and since when."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="meetings")
+    started_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    agenda = models.JSONField(default=list)  # [{"key", "label", "minutes", "spent_seconds"}]
+    position = models.PositiveIntegerField(default=0)
+    position_since = models.DateTimeField(default=timezone.now)
+    revision = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["incident"], condition=Q(ended_at__isnull=True), name="one_open_meeting_per_incident"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.incident} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class MeetingNote(models.Model):
+    """A decision that fell in a meeting, or a concern that somebody raised quietly."""
+
+    class Kind(models.TextChoices):
+        DECISION = "decision", "Decision"
+        CONCERN = "concern", "Concern"
+
+    meeting = models.ForeignKey(Meeting, on_delete=models.CASCADE, related_name="notes")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    item = models.CharField(max_length=80, blank=True)  # the agenda item under discussion
+    text = models.CharField(max_length=600)
+    written_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    written_at = models.DateTimeField(default=timezone.now)
+    settled_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["written_at", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(text=""), name="meeting_note_has_text"),
+            # A concern may be raised without a name, a decision may not.
+            models.CheckConstraint(
+                condition=Q(kind="concern") | Q(written_by__isnull=False), name="decision_has_a_writer"
+            ),
+        ]

@@ -24,6 +24,7 @@ from postmortem.review.factors import (
     update_factor,
     withdraw_risk,
 )
+from postmortem.review.merging import merge_texts
 from postmortem.review.models import ChecklistAnswer, Evidence, SignOff, Verdict
 from postmortem.review.proposals import proposed_evidence, proposed_verdict
 from postmortem.review.wording import LONG, clean_link, clean_text
@@ -38,12 +39,19 @@ _EVIDENCE_TEXT = 2_000
 
 
 def answer_question(
-    *, incident: Incident, by: Person, question_id: str, value: str, note: str = "", revision: int | None = None
+    *,
+    incident: Incident,
+    by: Person,
+    question_id: str,
+    value: str,
+    note: str = "",
+    revision: int | None = None,
+    note_base: str | None = None,
 ) -> ChecklistAnswer:
     """Answer a question of the incident's checklist, or change the answer.
 
-    `revision` is that of the answer the person saw; None or 0 when they saw none.
-    Raises EditConflict when somebody answered otherwise meanwhile, UserError, PermissionDenied.
+    `revision` is that of the answer the person saw; None or 0 when they saw none. `note_base` is the note that
+    `note` was made from: what others wrote in it meanwhile is merged. Raises EditConflict when somebody answered otherwise meanwhile, UserError, PermissionDenied.
     """
     version = checklist_version(incident)
     question = load_checklist(version).question(question_id)
@@ -52,9 +60,13 @@ def answer_question(
     if value not in ChecklistAnswer.Value.values:
         raise UserError("Answer with yes, no or cannot tell.")
     note = clean_text(note, what="The note", needed=False)
-    new = {"value": value, "note": note}
     with editing(incident, by):
         stored = incident.checklist_answers.filter(question_id=question_id).select_related("answered_by").first()
+        if note_base is not None:
+            note = _merge_note(
+                incident, question_id, stored, clean_text(note_base, what="The note", needed=False), note
+            )
+        new = {"value": value, "note": note}
         if stored is None:
             stored = ChecklistAnswer.objects.create(
                 incident=incident, checklist_version=version, layer=question.layer, question_id=question_id,
@@ -68,6 +80,20 @@ def answer_question(
             _save_revision(stored, revision, new | {"answered_by": by, "answered_at": timezone.now()}, before)
         log_edit(by, incident, "answer.save", question.text, before, new)
     return stored
+
+
+def _merge_note(incident: Incident, question_id: str, stored: ChecklistAnswer | None, base: str, note: str) -> str:
+    """The note with what others wrote in it since `base`; before the first answer it is a shared draft."""
+    draft = incident.shared_texts.filter(key=f"note.{question_id}").values_list("text", flat=True).first()
+    theirs = stored.note if stored else (draft or "").strip()
+    merged = merge_texts(base, note, theirs).text
+    if merged is None:
+        raise EditConflict(
+            "Somebody changed the same words of the note meanwhile.",
+            current={"value": stored.value if stored else "", "note": theirs},
+            revision=stored.revision if stored else 0,
+        )
+    return merged
 
 
 def add_evidence(

@@ -74,6 +74,7 @@ def answer(request: HttpRequest, number: str, layer: str) -> HttpResponse:
             question_id=question_id,
             value=typed["value"],
             note=note,
+            note_base=request.POST.get("note_base"),
             revision=int(revision) if revision.isdecimal() and len(revision) < 9 else None,
         )
     except EditConflict as error:
@@ -224,6 +225,7 @@ def _render(
             {"value": stored.value, "reason": stored.reason, "revision": stored.revision} if stored else {"revision": 0}
         )
         verdict_form = VerdictForm(initial=initial)
+    verdict_form.fields["reason"].widget.attrs["data-shared"] = f"reason.{layer.value}"
     asked = request.GET.get("question", "")[:60]
     evidence_open = evidence_form is not None or bool(asked)
     if evidence_form is None:

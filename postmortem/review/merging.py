@@ -1,0 +1,70 @@
+"""Two people changed one text: merge what they did, or say that it cannot be merged. Pure."""
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_MANY_WORDS = 4_000  # beyond it lines are compared: difflib's cost grows with the square
+
+_Edit = tuple[int, int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """`text` holds both changes; it is None when they touch the same words."""
+
+    text: str | None
+
+
+def merge_texts(base: str, mine: str, theirs: str) -> Merge:
+    """Three-way merge of two changes of `base`, word by word (line by line for long texts).
+
+    Two insertions at the same place are both kept, theirs first. Two different changes of the same words are not
+    merged.
+    """
+    if mine in (theirs, base):
+        return Merge(theirs)
+    if base == theirs:
+        return Merge(mine)
+    words = max(map(len, (base, mine, theirs))) <= _MANY_WORDS * 5
+    pattern = _WORDS if words else _LINES
+    start = pattern.findall(base)
+    my_edits = _edits(start, pattern.findall(mine))
+    their_edits = _edits(start, pattern.findall(theirs))
+    merged: list[str] = []
+    at = 0
+    while my_edits or their_edits:
+        if my_edits and their_edits and _collide(my_edits[0], their_edits[0]):
+            if my_edits[0] == their_edits[0]:
+                begin, end, put = their_edits.pop(0)
+                my_edits.pop(0)
+            elif my_edits[0][0] == my_edits[0][1] == their_edits[0][0] == their_edits[0][1]:
+                begin, end, theirs_put = their_edits.pop(0)
+                put = theirs_put + my_edits.pop(0)[2]
+            else:
+                return Merge(None)
+        else:
+            first = not their_edits or (my_edits and my_edits[0][:2] <= their_edits[0][:2])
+            begin, end, put = (my_edits if first else their_edits).pop(0)
+        merged += start[at:begin]
+        merged += put
+        at = end
+    return Merge("".join(merged + start[at:]))
+
+
+def _edits(base: list[str], changed: list[str]) -> list[_Edit]:
+    matcher = SequenceMatcher(None, base, changed, autojunk=False)
+    return [
+        (begin, end, tuple(changed[new_begin:new_end]))
+        for tag, begin, end, new_begin, new_end in matcher.get_opcodes()
+        if tag != "equal"
+    ]
+
+
+def _collide(one: _Edit, other: _Edit) -> bool:
+    """Whether both change the same words, or insert at the same place."""
+    if one[:2] == other[:2]:
+        return True
+    return one[0] < other[1] and other[0] < one[1]
