@@ -51,7 +51,8 @@ def answer_question(
     """Answer a question of the incident's checklist, or change the answer.
 
     `revision` is that of the answer the person saw; None or 0 when they saw none. `note_base` is the note that
-    `note` was made from: what others wrote in it meanwhile is merged. Raises EditConflict when somebody answered otherwise meanwhile, UserError, PermissionDenied.
+    `note` was made from: what others wrote in it meanwhile is merged. Raises EditConflict when somebody
+    answered otherwise or changed the same words meanwhile, UserError, PermissionDenied.
     """
     version = checklist_version(incident)
     question = load_checklist(version).question(question_id)

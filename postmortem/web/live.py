@@ -132,14 +132,14 @@ def _describe(number: str, topic: str) -> bytes | None:
     incident = Incident.objects.filter(number=number).first()
     if incident is None:
         return None
-    if kind == RESYNC:
-        return _event("resync", _everything(incident))
-    if kind == "text":
-        return _event("text", _text(read_text(incident, rest)))
-    if kind == "presence":
-        return _event("presence", _present(incident))
-    if kind == "meeting":
-        return _event("meeting", {})
+    said = {
+        RESYNC: lambda: _event("resync", _everything(incident)),
+        "text": lambda: _event("text", _text(read_text(incident, rest))),
+        "presence": lambda: _event("presence", _present(incident)),
+        "meeting": lambda: _event("meeting", {}),
+    }
+    if kind in said:
+        return said[kind]()
     entry = AuditEntry.objects.select_related("person").filter(pk=int(rest)).first() if rest.isdecimal() else None
     if entry is None or entry.action in _QUIET:
         return None

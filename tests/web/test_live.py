@@ -1,0 +1,140 @@
+"""The stream tells open pages what others do, in every process, on both databases."""
+
+import json
+import threading
+import time
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from postmortem.accounts.listener import RESYNC, Listener
+from postmortem.incidents.models import Visibility
+from postmortem.incidents.services import add_timeline_entry
+from postmortem.lib.clock import utc_now
+from postmortem.review import meeting as meetings
+from postmortem.review.shared_text import save_text
+from postmortem.web import live
+from tests.builders import make_incident, make_person
+
+
+def _signed_in(person):
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def _events(response, wanted: int, seconds: float = 5.0) -> list[tuple[str, dict]]:
+    found: list[tuple[str, dict]] = []
+    until = time.monotonic() + seconds
+    for chunk in response.streaming_content:
+        for block in chunk.decode().split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and line[0] != ":")
+            if "event" in lines:
+                found.append((lines["event"], json.loads(lines["data"])))
+        if len(found) >= wanted or time.monotonic() > until:
+            break
+    response.close()
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("shared_by_threads")
+def test_a_text_that_somebody_saves_reaches_an_open_page_within_a_second(monkeypatch):
+    monkeypatch.setattr(live, "_BEAT_SECONDS", 3.0)
+    incident = make_incident()
+    ana, ben = make_person("Ana Ruiz"), make_person("Ben Okafor")
+    response = _signed_in(ana).get(reverse("live-stream", args=[incident.number]))
+    assert response["Content-Type"] == "text/event-stream" and response["Cache-Control"] == "no-store"
+    began: list[float] = []
+
+    def write() -> None:
+        time.sleep(0.6)
+        began.append(time.monotonic())
+        save_text(incident=incident, by=ben, key="meeting", base="", text="Ben writes.")
+        add_timeline_entry(incident=incident, by=ben, at=utc_now(), text="Ben notes.")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    events = _events(response, 3)
+    took = time.monotonic() - began[0]
+    writer.join()
+    assert events[0][0] == "resync" and events[0][1]["texts"] == []
+    assert ("text", "Ben writes.", "Ben Okafor") in [(name, data.get("text"), data.get("by")) for name, data in events]
+    assert [data["action"] for name, data in events if name == "changed"] == ["timeline.add"]
+    assert took < 1.5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("shared_by_threads")
+def test_a_listener_starts_with_its_first_page_and_ends_after_its_last():
+    incident = make_incident()
+    heard = Listener(lambda number, topic: None if topic == RESYNC else f"{number} {topic}".encode())
+    with heard.subscribe(incident.number) as mine, heard.subscribe("INC-2026-0002") as other:
+        meetings.be_present(incident=incident, by=incident.created_by, tab="a")
+        assert mine.wait(3) == [f"{incident.number} presence".encode()]
+        assert other.wait(0.1) == [] and heard.count == 2
+    assert heard.count == 0
+
+
+@pytest.mark.django_db
+def test_a_page_that_was_away_reads_everything_at_once():
+    incident = make_incident()
+    save_text(incident=incident, by=incident.created_by, key="meeting", base="", text="Kept.")
+    meetings.be_present(incident=incident, by=incident.created_by, tab="a", place="Review")
+    said = _signed_in(incident.created_by).get(reverse("live-state", args=[incident.number])).json()
+    assert [one["text"] for one in said["texts"]] == ["Kept."]
+    assert said["present"][0]["place"] == "Review"
+
+
+@pytest.mark.django_db
+def test_saving_answers_with_the_merged_text_or_with_both():
+    incident = make_incident()
+    url = reverse("live-text", args=[incident.number])
+    client = _signed_in(incident.created_by)
+    first = client.post(url, {"key": "meeting", "base": "", "text": "one two three"})
+    assert first.status_code == 200 and first.json()["revision"] == 1
+    client.post(url, {"key": "meeting", "base": "one two three", "text": "one 2 three"})
+    merged = client.post(url, {"key": "meeting", "base": "one two three", "text": "one two three four"})
+    assert merged.json()["text"] == "one 2 three four"
+    refused = client.post(url, {"key": "meeting", "base": "one two three", "text": "one zwei three"})
+    assert refused.status_code == 409 and refused.json()["text"] == "one 2 three four"
+    unknown = client.post(url, {"key": "password", "base": "", "text": "x"})
+    assert unknown.status_code == 400 and "has no text" in unknown.json()["detail"]
+
+
+@pytest.mark.django_db
+def test_hidden_incidents_have_no_live_pages_and_streams_are_bounded(settings):
+    hidden = make_incident("INC-2026-0003", visibility=Visibility.PARTICIPANTS)
+    client = _signed_in(make_person("Ana Ruiz"))
+    for name in ("live-stream", "live-state", "meeting"):
+        assert client.get(reverse(name, args=[hidden.number])).status_code == 404
+    settings.LIVE_STREAMS_PER_PROCESS = 0
+    seen = make_incident("INC-2026-0004")
+    assert client.get(reverse("live-stream", args=[seen.number])).status_code == 503
+    assert client.post(reverse("live-here", args=[seen.number])).status_code == 400
+
+
+@pytest.mark.django_db
+def test_a_meeting_is_held_from_start_to_end_without_a_script():
+    incident = make_incident()
+    client = _signed_in(incident.created_by)
+    page = reverse("meeting", args=[incident.number])
+    assert "No meeting is going on" in client.get(page).content.decode()
+    client.post(reverse("meeting-start", args=[incident.number]), {"minutes": "45"})
+    assert "What happened" in client.get(page).content.decode()
+    client.post(reverse("meeting-decision", args=[incident.number]), {"text": "Roll back in the EU <b>now</b>"})
+    client.post(reverse("meeting-notes", args=[incident.number]), {"text": "Long notes", "text_base": ""})
+    client.post(reverse("meeting-concern", args=[incident.number]), {"text": "Too fast"})
+    shown = client.get(page).content.decode()
+    assert "Roll back in the EU &lt;b&gt;now&lt;/b&gt;" in shown and "Long notes" in shown and "without a name" in shown
+    meeting = meetings.open_meeting(incident)
+    client.post(reverse("meeting-move", args=[incident.number]), {"position": "3", "revision": str(meeting.revision)})
+    stale = client.post(
+        reverse("meeting-move", args=[incident.number]), {"position": "1", "revision": "1"}, follow=True
+    )
+    assert "moved the meeting on meanwhile" in stale.content.decode()
+    meeting = meetings.open_meeting(incident)
+    assert meeting.position == 3
+    client.post(reverse("meeting-move", args=[incident.number]), {"end": "1", "revision": str(meeting.revision)})
+    assert "Earlier meetings" in client.get(page).content.decode()
