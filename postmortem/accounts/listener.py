@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 
 import psycopg
@@ -31,6 +31,7 @@ class Subscription:
         self.incident_number = incident_number
         self._queue: Queue[bytes] = Queue(maxsize=_WAITING)
         self.missed = False
+        self.closed = False
 
     def put(self, message: bytes) -> None:
         """Add a message; a page that is too slow is told to read everything again."""
@@ -66,15 +67,29 @@ class Listener:
         with self._lock:
             self._subscriptions.add(subscription)
             if self._thread is None or not self._thread.is_alive():
-                ready = threading.Event()
+                ready: threading.Event | None = threading.Event()
                 self._thread = threading.Thread(target=self._run, args=(ready,), name="announcements", daemon=True)
                 self._thread.start()
-                ready.wait(5)
+            else:
+                ready = None
+        if ready is not None:
+            ready.wait(5)
         try:
             yield subscription
         finally:
             with self._lock:
                 self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """Let every waiting page go, and wait for the thread to end."""
+        with self._lock:
+            waiting, thread = list(self._subscriptions), self._thread
+            self._subscriptions.clear()
+        for one in waiting:
+            one.closed = True
+            one.put(b"")
+        if thread is not None:
+            thread.join(_LISTEN_SECONDS + 1)
 
     @property
     def count(self) -> int:
@@ -89,7 +104,8 @@ class Listener:
             except Exception:
                 logger.exception("Live updates were interrupted; trying again.")
                 time.sleep(1)
-                self._tell_all(RESYNC)
+                with suppress(Exception):
+                    self._tell_all(RESYNC)
             finally:
                 connections.close_all()
         ready.set()

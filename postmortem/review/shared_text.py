@@ -10,7 +10,7 @@ from postmortem.accounts.announcements import announce
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import EditConflict, UserError
-from postmortem.lib.layers import Layer
+from postmortem.lib.layers import LAYERS
 from postmortem.review.checklist import CURRENT_VERSION, load_checklist
 from postmortem.review.editing import editing
 from postmortem.review.merging import merge_texts
@@ -43,7 +43,7 @@ def known_key(incident: Incident, key: str) -> str:
     fits = (
         key == MEETING_NOTES
         or (kind == "incident" and rest in INCIDENT_TEXTS)
-        or (kind == "reason" and rest in Layer)
+        or (kind == "reason" and rest in LAYERS)
         or (kind == "note" and load_checklist(version).question(rest) is not None)
     )
     if not fits:

@@ -96,6 +96,8 @@ def _events(incident: Incident, person: Person) -> Iterator[bytes]:
         until = time.monotonic() + _STREAM_SECONDS
         while time.monotonic() < until:
             messages = subscription.wait(_BEAT_SECONDS)
+            if subscription.closed:
+                return
             if not messages:
                 if not _still_allowed(incident, person):
                     yield _event("closed", {})

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import UserError
-from postmortem.lib.layers import Layer
+from postmortem.lib.layers import LAYERS
 from postmortem.review import meeting as meetings
 from postmortem.review.models import Meeting, MeetingNote
 from postmortem.review.selectors import layer_summaries
@@ -132,7 +132,7 @@ def _render(
         context |= {
             "state": state,
             "current": current,
-            "current_layer": current.key if current and current.key in Layer else "",
+            "current_layer": current.key if current and current.key in LAYERS else "",
             "decisions": [note for note in notes if note.kind == MeetingNote.Kind.DECISION],
             "concerns": [note for note in notes if note.kind == MeetingNote.Kind.CONCERN],
             "notes": read_text(incident, MEETING_NOTES),

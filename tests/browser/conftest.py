@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from postmortem.pipeline.background import work
+from postmortem.web.live import listener
 
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -21,6 +22,13 @@ def browser() -> Iterator[Browser]:
         found = playwright.chromium.launch(executable_path=path, args=_QUIET)
         yield found
         found.close()
+
+
+@pytest.fixture(autouse=True)
+def no_stream_outlives_its_test(transactional_db) -> Iterator[None]:
+    """Streams end with the test that opened them, before its database is emptied."""
+    yield
+    listener().close()
 
 
 @pytest.fixture

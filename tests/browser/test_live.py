@@ -1,5 +1,7 @@
 """Two people on one page: each sees the other within a second, and a lost connection loses nothing."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -65,6 +67,6 @@ def test_what_is_typed_without_a_connection_is_saved_when_it_is_back(browser: Br
     expect(page.get_by_text("No connection. Your text is kept")).to_be_visible()
     assert read_text(incident, "meeting").text == ""
     page.context.set_offline(False)
-    expect(page.get_by_text("Saved", exact=False).first).to_be_visible(timeout=20_000)
+    expect(page.locator("#notes-text-state")).to_have_text(re.compile("^Saved"), timeout=20_000)
     assert read_text(incident, "meeting").text == "Typed in a tunnel."
     page.context.close()

@@ -18,6 +18,12 @@ from postmortem.web import live
 from tests.builders import make_incident, make_person
 
 
+@pytest.fixture(autouse=True)
+def no_stream_outlives_its_test(db):
+    yield
+    live.listener().close()
+
+
 def _signed_in(person):
     client = Client()
     client.force_login(person)
@@ -39,7 +45,6 @@ def _events(response, wanted: int, seconds: float = 5.0) -> list[tuple[str, dict
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("shared_by_threads")
 def test_a_text_that_somebody_saves_reaches_an_open_page_within_a_second(monkeypatch):
     monkeypatch.setattr(live, "_BEAT_SECONDS", 3.0)
     incident = make_incident()
@@ -66,7 +71,6 @@ def test_a_text_that_somebody_saves_reaches_an_open_page_within_a_second(monkeyp
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("shared_by_threads")
 def test_a_listener_starts_with_its_first_page_and_ends_after_its_last():
     incident = make_incident()
     heard = Listener(lambda number, topic: None if topic == RESYNC else f"{number} {topic}".encode())
