@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
-_MANY_WORDS = 4_000  # beyond it lines are compared: difflib's cost grows with the square
+_MANY_CHARACTERS = 20_000  # beyond it lines are compared: difflib's cost grows with the square
 
 _Edit = tuple[int, int, tuple[str, ...]]
 
@@ -28,8 +28,8 @@ def merge_texts(base: str, mine: str, theirs: str) -> Merge:
         return Merge(theirs)
     if base == theirs:
         return Merge(mine)
-    words = max(map(len, (base, mine, theirs))) <= _MANY_WORDS * 5
-    pattern = _WORDS if words else _LINES
+    long = max(map(len, (base, mine, theirs))) > _MANY_CHARACTERS
+    pattern = _LINES if long else _WORDS
     start = pattern.findall(base)
     my_edits = _edits(start, pattern.findall(mine))
     their_edits = _edits(start, pattern.findall(theirs))
@@ -55,9 +55,14 @@ def merge_texts(base: str, mine: str, theirs: str) -> Merge:
 
 
 def _edits(base: list[str], changed: list[str]) -> list[_Edit]:
-    matcher = SequenceMatcher(None, base, changed, autojunk=False)
+    # Most edits touch one place: what is alike before and after it need not be searched.
+    shorter = min(len(base), len(changed))
+    head = next((at for at in range(shorter) if base[at] != changed[at]), shorter)
+    rest = shorter - head
+    tail = next((at for at in range(rest) if base[-1 - at] != changed[-1 - at]), rest)
+    matcher = SequenceMatcher(None, base[head : len(base) - tail], changed[head : len(changed) - tail], autojunk=False)
     return [
-        (begin, end, tuple(changed[new_begin:new_end]))
+        (head + begin, head + end, tuple(changed[head + new_begin : head + new_end]))
         for tag, begin, end, new_begin, new_end in matcher.get_opcodes()
         if tag != "equal"
     ]
