@@ -1,8 +1,9 @@
 """Reads of the changes room: the ledger of an incident and its reconciliation with the traces."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
 from postmortem.incidents.models import Incident
 from postmortem.traces.records import TraceRecord
-from postmortem.traces.selectors import trace_records
+from postmortem.traces.selectors import EvidenceState, evidence_state, trace_records
 
 # A cause may be older than the baseline, and the log that mends it comes after the incident.
 BEFORE_BASELINE = timedelta(days=14)
@@ -66,10 +67,34 @@ def change_records(incident: Incident) -> list[ChangeRecord]:
 
 
 def read_join(incident: Incident) -> Join:
-    """Join the incident's changes with its traces. Three queries, whatever their number."""
-    changes = list(changes_for_incident(incident))
+    """Join the incident's changes with its traces.
+
+    Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
+    changes once it is stored. Three queries, two more the first time, whatever their number.
+    """
+    changes = tuple(changes_for_incident(incident))
+    log = tuple((change.pk, change.content_sha256, change.added_at) for change in changes)
+    return _join(evidence_state(incident), log, _Changes(incident, changes))
+
+
+class _Changes:
+    """What a join is computed from but not known by: equal to any other, so that only the key counts."""
+
+    def __init__(self, incident: Incident, changes: tuple[Change, ...]) -> None:
+        self.incident, self.changes = incident, changes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Changes)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _join(_evidence: EvidenceState, _log: tuple[Hashable, ...], given: _Changes) -> Join:
+    changes = given.changes
     records = [record_of(change) for change in changes]
-    traces = trace_records(incident)
+    traces = trace_records(given.incident)
     reconciliation = reconcile(records, traces)
     return Join(_ledger(changes, records, traces, reconciliation), reconciliation)
 
@@ -81,7 +106,7 @@ def ledger(incident: Incident) -> list[LedgerRow]:
 
 def reconciliation(incident: Incident) -> Reconciliation:
     """What was logged but never observed, and observed but never logged."""
-    return reconcile(change_records(incident), trace_records(incident))
+    return read_join(incident).reconciliation
 
 
 def _ledger(

@@ -1,11 +1,13 @@
 """Reads of the traces room."""
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextField
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
@@ -21,6 +23,7 @@ from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
 _TOP_VALUES = 12
+EvidenceState = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,26 @@ def trace_reading(trace: Trace) -> TraceReading:
     )
 
 
+def evidence_state(incident: Incident) -> EvidenceState:
+    """A key that changes whenever the incident's traces do, for what is computed from them. Two queries."""
+    traces = Trace.objects.filter(incident=incident).aggregate(count=Count("pk"), last=Max("pk"))
+    imports = EvidenceImport.objects.filter(incident=incident).aggregate(
+        count=Count("pk"), last=Max("imported_at"), traces=Sum("trace_count")
+    )
+    return (incident.pk, incident.created_at, *traces.values(), *imports.values())
+
+
 def facet_coverage(incident: Incident) -> list[FacetCoverage]:
-    """Every facet of the map, and whatever else the traces carry, with its share of the traces. One query."""
+    """Every facet of the map, and whatever else the traces carry, with its share of the traces.
+
+    Evidence does not change once it is stored, so it is counted once for a state of the evidence.
+    """
+    return _facet_coverage(evidence_state(incident))
+
+
+@lru_cache(maxsize=32)
+def _facet_coverage(state: EvidenceState) -> list[FacetCoverage]:
+    incident = state[0]
     counters: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     total = 0
     for facets in Trace.objects.filter(incident=incident).order_by().values_list("facets", flat=True).iterator():

@@ -4,7 +4,7 @@ import pytest
 
 from postmortem.changes.selectors import change_records, changes_for_incident, ledger, read_join, reconciliation
 from postmortem.traces.models import EvidenceImport, Trace
-from tests.builders import make_change, make_feature, make_incident
+from tests.builders import make_change, make_feature, make_incident, make_trace
 from tests.changes.builders import at
 
 pytestmark = pytest.mark.django_db
@@ -66,10 +66,23 @@ def test_records_have_the_types_of_the_pure_rooms():
     assert (record.stage_order, record.facet, record.layer.label) == (("us", "eu"), None, "Prompt")
 
 
-def test_three_queries_whatever_the_number(django_assert_num_queries):
+def test_five_queries_whatever_the_number(django_assert_num_queries):
     incident = make_incident()
     for number in range(12):
         make_change(f"p{number}", at=at(number))
     store_traces(incident, *[(hour, {"release": "1"}) for hour in range(30)])
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         assert len(read_join(incident).ledger) == 12
+
+
+def test_a_join_is_computed_once_until_a_trace_or_a_change_is_added(django_assert_max_num_queries):
+    incident = make_incident()
+    make_change("prompt-1", facet="prompt_version", to_version="v2")
+    make_trace(incident, "t1", facets={"prompt_version": "v2"})
+    first = read_join(incident)
+    with django_assert_max_num_queries(3):
+        assert read_join(incident) is first
+    make_trace(incident, "t2", facets={"prompt_version": "v2"})
+    assert read_join(incident).ledger[0].exposed_count == 2
+    make_change("prompt-2", facet="prompt_version", to_version="v3")
+    assert [row.change.external_id for row in read_join(incident).ledger] == ["prompt-1", "prompt-2"]

@@ -167,7 +167,7 @@ def _fill(incident, lead, start, stop):
     ("read", "most"),
     [
         (selectors.layer_summaries, 8),
-        (lambda incident: selectors.review_layer(incident, "retrieval"), 15),
+        (lambda incident: selectors.review_layer(incident, "retrieval"), 18),
         (selectors.graph, 2),
         (selectors.timeline, 3),
         (selectors.facilitator_sign, 6),

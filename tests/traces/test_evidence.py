@@ -194,7 +194,9 @@ def test_thousands_of_traces_are_read_in_two_queries(django_assert_num_queries: 
     with django_assert_num_queries(3):
         counts = selectors.evidence_counts(incident)
     assert (counts.traces, counts.scores, counts.imports, counts.anchors) == (2500, 2500, 1, 0)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(3):
+        selectors.facet_coverage(incident)
+    with django_assert_num_queries(2):  # counted once for a state of the evidence
         coverage = {facet.name: facet for facet in selectors.facet_coverage(incident)}
     assert (coverage["region"].share, coverage["region"].values) == (1.0, [("eu", 2500)])
     assert (coverage["model_version"].count, coverage["model_version"].values) == (0, [])

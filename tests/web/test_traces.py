@@ -36,7 +36,7 @@ def test_the_list_has_pages_score_columns_and_bounded_queries(
     client, incident, reviewer, django_assert_max_num_queries
 ):
     client.force_login(reviewer)
-    with django_assert_max_num_queries(50):
+    with django_assert_max_num_queries(52):
         page = client.get(reverse("trace-list", args=[incident.number])).content.decode()
     assert "Page 1 of 3" in page
     assert "grounded" in page
