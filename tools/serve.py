@@ -27,8 +27,8 @@ def web_command(host: str, port: int) -> list[str]:
     threads = os.environ.get("WEB_THREADS", "80")
     return [
         sys.executable, "-m", "gunicorn", "postmortem.wsgi", "--bind", f"{host}:{port}", "--workers", "1",
-        "--worker-class", "gthread", "--threads", threads, "--timeout", "120", "--keep-alive", "75", "--graceful-timeout", "3",
-        "--log-level", "warning",
+        "--worker-class", "gthread", "--threads", threads, "--timeout", "120", "--graceful-timeout", "3",
+        "--keep-alive", "75", "--log-level", "warning",
     ]  # fmt: skip
 
 
