@@ -26,7 +26,8 @@ def parse_file(data: bytes, filename: str, *, max_bytes: int = MAX_FILE_BYTES) -
 
     Reads Langfuse's trace download (with and without a trace object), table exports and blob exports as
     JSON, JSONL or CSV, bodies of `GET /api/public/traces/{id}` (one, or one a line), and the open format
-    `traces.jsonl`; each also gzipped. Raises UserError with the line that is wrong.
+    `traces.jsonl`, and OTLP/JSON (one document, or one a line); each also gzipped. Raises UserError with the line
+    that is wrong.
     """
     return read_file(data, filename, max_bytes=max_bytes).records
 
@@ -38,11 +39,12 @@ def read_file(data: bytes, filename: str, *, max_bytes: int = MAX_FILE_BYTES) ->
     for magic, kind in _FOREIGN.items():
         if data.startswith(magic):
             raise UserError(f"{what} is {kind}; export the traces as JSON, JSONL or CSV.")
-    collected, lines = TraceRows(), {}
+    collected = TraceRows()
+    lines: dict[int, set[str]] = {}
     for row in rows_of(data, what):
         collected.add(row)
         if row.line:
-            lines[row.line] = row.trace_id
+            lines.setdefault(row.line, set()).add(row.trace_id)
     identifiers = collected.trace_ids()
     if not identifiers:
         raise UserError(f"{what} holds scores but no traces; upload the traces or observations that they belong to.")
@@ -83,7 +85,7 @@ def _too_large(what: str, max_bytes: int) -> str:
     return f"{what} holds more than {max_bytes // 1024 // 1024:,} MB; upload a shorter span of time."
 
 
-def _slices(data: bytes, traces_of_lines: dict[int, str]) -> list[SourcePage]:
+def _slices(data: bytes, traces_of_lines: dict[int, set[str]]) -> list[SourcePage]:
     """Whole lines, about 1 MiB together: reading one trace later need not read the whole file."""
     pages: list[SourcePage] = []
     begin, identifiers = 0, set()
@@ -92,8 +94,7 @@ def _slices(data: bytes, traces_of_lines: dict[int, str]) -> list[SourcePage]:
         stop = data.find(b"\n", end)
         end = len(data) if stop < 0 else stop + 1
         line += 1
-        if line in traces_of_lines:
-            identifiers.add(traces_of_lines[line])
+        identifiers |= traces_of_lines.get(line, set())
         if end - begin >= _SLICE_BYTES or end == len(data):
             pages.append(SourcePage(data[begin:end], frozenset(identifiers)))
             begin, identifiers = end, set()

@@ -22,6 +22,7 @@ from postmortem.traces.normalise import (
     trace_from_open,
     trace_from_v1,
 )
+from postmortem.traces.otlp import is_otlp, rows_of_otlp
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.values import MAX_DEPTH, MAX_ID, check_depth, load_json, measure, moment, number, short_text
 
@@ -91,7 +92,11 @@ def rows_of(data: bytes, what: str) -> Iterator[Row]:
         return
     for line, piece in enumerate(text.split("\n"), start=1):
         if piece.strip():
-            yield _row(load_json(piece, f"{what}, line {line}"), line, what)
+            value = load_json(piece, f"{what}, line {line}")
+            if is_otlp(value):
+                yield from _otlp_rows(value, line, f"{what}, line {line}")
+            else:
+                yield _row(value, line, what)
 
 
 @dataclass
@@ -176,6 +181,9 @@ def score_columns(trace_id: str, rows: list[Row]) -> list[dict[str, Any]]:
 
 def _rows_of_value(value: Any, what: str) -> Iterator[Row]:
     if isinstance(value, dict):
+        if is_otlp(value):
+            yield from _otlp_rows(value, 0, what)
+            return
         if isinstance(value.get("data"), list):
             value = value["data"]
         elif isinstance(value.get("observations"), list) and "timestamp" not in value:
@@ -187,6 +195,10 @@ def _rows_of_value(value: Any, what: str) -> Iterator[Row]:
         raise UserError(f"{what} holds no traces: it is neither an object nor a list of objects.")
     for position, item in enumerate(value, start=1):
         yield _row(item, 0, f"{what}, entry {position}")
+
+
+def _otlp_rows(value: dict[str, Any], line: int, what: str) -> Iterator[Row]:
+    return (Row(line, kind, row) for kind, row in rows_of_otlp(value, what))
 
 
 def _download_rows(value: dict[str, Any], what: str) -> Iterator[Row]:

@@ -4,7 +4,7 @@
 
 Uses DATABASE_URL if it is set (`tools/postgres.py -- python -m tests.benchmarks.live_session` for PostgreSQL),
 else a SQLite file in a temporary folder. Half of the reviewers are on each process; each has its page's stream open
-and saves a line into one shared text every two seconds. Prints lost lines, errors, and the time from a save to its
+and adds a line to the note of one question every two seconds; two or three reviewers share each note. Prints lost lines, errors, and the time from a save to its
 arrival at reviewers of the other process.
 """
 
@@ -22,10 +22,14 @@ from pathlib import Path
 
 import httpx
 
+from postmortem.lib.layers import LAYERS
+from postmortem.review.checklist import load_checklist
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASS_PHRASE = "a long pass phrase"
 NUMBER = "INC-2026-0001"
 EVERY_SECONDS = 2.0
+QUESTIONS = [question.id for question in load_checklist().sections[LAYERS[0]]]
 
 
 class Reviewer:
@@ -34,7 +38,9 @@ class Reviewer:
     def __init__(self, number: int, base: str) -> None:
         self.number, self.base = number, base
         self.client = httpx.Client(base_url=base, timeout=30)
-        self.text, self.sent, self.errors = "", {}, []
+        self.key, self.text = f"note.{QUESTIONS[number // 2 % len(QUESTIONS)]}", ""
+        self.sent: dict[str, float] = {}
+        self.errors: list[str] = []
         self.seen: dict[str, float] = {}
         self.stopping = False
 
@@ -88,7 +94,7 @@ class Reviewer:
             try:
                 answer = self.client.post(
                     f"/incidents/{NUMBER}/live/text/",
-                    data={"key": "meeting", "base": self.text, "text": f"{self.text}{line}\n"},
+                    data={"key": self.key, "base": self.text, "text": f"{self.text}{line}\n"},
                     headers={"x-csrftoken": token, "referer": self.base},
                 )
                 if answer.status_code == 200:
@@ -136,7 +142,8 @@ def _run(people: list[Reviewer], seconds: float) -> None:
     for thread in writers:
         thread.join()
     time.sleep(3)
-    final = people[0].client.get(f"/incidents/{NUMBER}/live/state/").json()["texts"][0]["text"].splitlines()
+    texts = people[0].client.get(f"/incidents/{NUMBER}/live/state/").json()["texts"]
+    final = [line for one in texts for line in one["text"].splitlines()]
     sent = {line: (one, at) for one in people for line, at in one.sent.items()}
     lost = sorted(set(sent) - set(final))
     doubled = len(final) - len(set(final))

@@ -1,0 +1,215 @@
+"""OTLP/JSON trace files: spans with GenAI, OpenInference or Langfuse attributes, in Langfuse's own words. Pure.
+
+Sources: the OTLP/JSON encoding of opentelemetry-proto 1.x, the OpenTelemetry semantic conventions for generative
+AI, and the OpenInference specification. Every attribute stays in the observation's metadata, where the facet map
+looks for what has no field of its own.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from postmortem.lib.clock import format_moment
+from postmortem.lib.errors import UserError
+from postmortem.traces.values import MAX_ID, check_depth, number, short_text
+
+Attributes = dict[str, Any]
+
+_KINDS = {
+    "LLM": "GENERATION", "CHAT": "GENERATION", "TEXT_COMPLETION": "GENERATION", "GENERATE_CONTENT": "GENERATION",
+    "GENERATION": "GENERATION", "EMBEDDING": "EMBEDDING", "EMBEDDINGS": "EMBEDDING", "RETRIEVER": "RETRIEVER",
+    "RETRIEVAL": "RETRIEVER", "RERANKER": "RETRIEVER", "TOOL": "TOOL", "EXECUTE_TOOL": "TOOL", "AGENT": "AGENT",
+    "INVOKE_AGENT": "AGENT", "CREATE_AGENT": "AGENT", "CHAIN": "CHAIN", "GUARDRAIL": "GUARDRAIL",
+    "EVALUATOR": "EVALUATOR", "EVENT": "EVENT",
+}  # fmt: skip
+# For each field of an observation the attributes that may hold it, the most telling first.
+_FIELDS = {
+    "model": (
+        "langfuse.observation.model.name", "gen_ai.request.model", "llm.model_name", "embedding.model_name",
+        "reranker.model_name", "gen_ai.response.model",
+    ),
+    "input": (
+        "langfuse.observation.input", "input.value", "gen_ai.input.messages", "gen_ai.prompt",
+        "gen_ai.tool.call.arguments",
+    ),
+    "output": (
+        "langfuse.observation.output", "output.value", "gen_ai.output.messages", "gen_ai.completion",
+        "gen_ai.tool.call.result",
+    ),
+    "sessionId": ("langfuse.session.id", "session.id", "gen_ai.conversation.id"),
+    "userId": ("langfuse.user.id", "user.id", "enduser.id"),
+    "promptName": ("langfuse.observation.prompt.name", "gen_ai.prompt.name"),
+    "promptVersion": ("langfuse.observation.prompt.version", "llm.prompt_template.version"),
+    "release": ("langfuse.release", "service.version"),
+    "environment": ("langfuse.environment", "deployment.environment.name", "deployment.environment"),
+    "traceName": ("langfuse.trace.name",),
+    "tags": ("langfuse.trace.tags", "tag.tags"),
+    "completionStartTime": ("langfuse.observation.completion_start_time",),
+}  # fmt: skip
+_USAGE = {
+    "input": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
+    "output": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
+}
+_COST = ("gen_ai.usage.cost", "llm.cost.total")
+_BODIES = frozenset(name for field in ("input", "output") for name in _FIELDS[field])
+_ID = re.compile(r"[0-9a-f]{16,32}", re.IGNORECASE)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_NANOSECOND = 4_102_444_800 * 10**9  # the year 2100
+_MAX_ATTRIBUTES = 2_000
+
+
+def is_otlp(value: object) -> bool:
+    """Whether a JSON value is an OTLP export of traces."""
+    return isinstance(value, Mapping) and isinstance(value.get("resourceSpans"), list)
+
+
+def rows_of_otlp(document: Mapping[str, Any], what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """("observation" or "score", row) for every span and every evaluation in the document.
+
+    Raises UserError naming the span that has no ids or no time; `what` names the file in it.
+    """
+    check_depth(document, what)
+    count = 0
+    for resource_spans in _objects(document.get("resourceSpans")):
+        shared = _attributes(_object(resource_spans.get("resource")).get("attributes"))
+        scopes = resource_spans.get("scopeSpans") or resource_spans.get("instrumentationLibrarySpans")
+        for scope in _objects(scopes):
+            for span in _objects(scope.get("spans")):
+                count += 1
+                yield from _span(span, shared, f"{what}, span {count}")
+
+
+def _span(span: Mapping[str, Any], shared: Attributes, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    trace_id, identifier = _identifier(span.get("traceId")), _identifier(span.get("spanId"))
+    if not trace_id or not identifier:
+        raise UserError(f"{where} has no traceId or no spanId; export the traces again as OTLP/JSON.")
+    start = _moment(span.get("startTimeUnixNano"))
+    if start is None:
+        raise UserError(f"{where}: startTimeUnixNano is no number of nanoseconds since 1970; export the traces again.")
+    end = _moment(span.get("endTimeUnixNano"))
+    own = _attributes(span.get("attributes"))
+    attributes = shared | own
+    events = list(_objects(span.get("events")))
+    status = _object(span.get("status"))
+    failed = status.get("code") in {2, "2", "STATUS_CODE_ERROR"}
+    row: dict[str, Any] = {
+        "id": identifier,
+        "traceId": trace_id,
+        "parentObservationId": _identifier(span.get("parentSpanId")) or None,
+        "name": span.get("name"),
+        "type": _kind(attributes),
+        "startTime": format_moment(start),
+        "endTime": format_moment(end) if end else None,
+        "level": "ERROR" if failed else "DEFAULT",
+        "statusMessage": status.get("message") or (_exception(events) if failed else ""),
+        "metadata": {name: value for name, value in attributes.items() if name not in _BODIES},
+        "usageDetails": {
+            name: amount for name, names in _USAGE.items() if (amount := number(_first(attributes, names))) is not None
+        },
+        "totalCost": number(_first(attributes, _COST)),
+    }
+    row |= {field: found for field, names in _FIELDS.items() if (found := _first(attributes, names)) not in (None, "")}
+    yield "observation", row
+    for position, event in enumerate(events):
+        if event.get("name") == "gen_ai.evaluation.result":
+            yield from _evaluation(event, row, position)
+
+
+def _evaluation(event: Mapping[str, Any], row: dict[str, Any], position: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    told = _attributes(event.get("attributes"))
+    name, value = short_text(told.get("gen_ai.evaluation.name")), number(told.get("gen_ai.evaluation.score.value"))
+    if name and value is not None:
+        at = _moment(event.get("timeUnixNano"))
+        yield (
+            "score",
+            {
+                "id": f"{row['id']}:{position}:{name}"[:400],
+                "traceId": row["traceId"],
+                "observationId": row["id"],
+                "name": name,
+                "value": value,
+                "dataType": "NUMERIC",
+                "source": "EVAL",
+                "timestamp": format_moment(at) if at else row["startTime"],
+            },
+        )
+
+
+def _kind(attributes: Attributes) -> str:
+    for name in ("langfuse.observation.type", "openinference.span.kind", "gen_ai.operation.name"):
+        if kind := _KINDS.get(short_text(attributes.get(name), 40).upper()):
+            return kind
+    return "GENERATION" if "gen_ai.request.model" in attributes or "llm.model_name" in attributes else "SPAN"
+
+
+def _exception(events: list[Mapping[str, Any]]) -> str:
+    """The message of the last exception that the span recorded."""
+    for event in reversed(events):
+        if event.get("name") == "exception":
+            told = _attributes(event.get("attributes"))
+            return str(told.get("exception.message") or told.get("exception.type") or "")
+    return ""
+
+
+def _attributes(value: object) -> Attributes:
+    found: Attributes = {}
+    for item in _objects(value):
+        if len(found) >= _MAX_ATTRIBUTES:
+            break
+        if isinstance(key := item.get("key"), str) and key:
+            found[key[:MAX_ID]] = _value(item.get("value"))
+    return found
+
+
+def _value(value: object) -> Any:
+    """An AnyValue as plain JSON; integers come as text, as the encoding says."""
+    told = _object(value)
+    if "intValue" in told:
+        text = str(told["intValue"])
+        return int(text) if re.fullmatch(r"-?\d{1,19}", text) else text[:MAX_ID]
+    if "arrayValue" in told:
+        return [_value(item) for item in _objects(_object(told["arrayValue"]).get("values"))]
+    if "kvlistValue" in told:
+        return _attributes(_object(told["kvlistValue"]).get("values"))
+    return next(
+        (told[name] for name in ("stringValue", "doubleValue", "boolValue", "bytesValue") if name in told), None
+    )
+
+
+def _first(attributes: Attributes, names: tuple[str, ...]) -> Any:
+    for name in names:
+        value = attributes.get(name)
+        if value not in (None, ""):
+            return json.dumps(value) if isinstance(value, dict) else value
+    return None
+
+
+def _identifier(value: object) -> str:
+    """Hex as the encoding says; base64, as some exporters write it, becomes hex."""
+    text = short_text(value, MAX_ID)
+    if not text or _ID.fullmatch(text):
+        return text.lower()
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return text
+    return raw.hex() if len(raw) in {8, 16} else text
+
+
+def _moment(value: object) -> datetime | None:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"\d{1,20}", text) or not 0 < int(text) < _LAST_NANOSECOND:
+        return None
+    return _EPOCH + timedelta(microseconds=int(text) // 1000)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: object) -> Iterator[Mapping[str, Any]]:
+    return (item for item in (value if isinstance(value, list) else []) if isinstance(item, Mapping))
