@@ -4,8 +4,8 @@
 
 Uses DATABASE_URL if it is set (`tools/postgres.py -- python -m tests.benchmarks.live_session` for PostgreSQL),
 else a SQLite file in a temporary folder. Half of the reviewers are on each process; each has its page's stream open
-and adds a line to the note of one question every two seconds; two or three reviewers share each note. Prints lost lines, errors, and the time from a save to its
-arrival at reviewers of the other process.
+and adds a line to the note of one question every two seconds; two to four
+reviewers share each note. Prints lost lines, errors, and the time from a save to its arrival on the other process.
 """
 
 import argparse
