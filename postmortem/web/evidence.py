@@ -74,7 +74,7 @@ class UploadForm(forms.Form):
 
     file = forms.FileField(
         label="Evidence file",
-        help_text="Trace download JSON, table export JSONL or CSV, the body of GET /api/public/traces/{id}, "
+        help_text="Trace download JSON, table export JSONL or CSV, OTLP JSON, the body of GET /api/public/traces/{id}, "
         "or traces.jsonl in the open format, plain or gzipped.",
         error_messages={
             "required": "Choose a file first.",
