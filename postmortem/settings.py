@@ -206,6 +206,7 @@ SPECTACULAR_SETTINGS = {
         "EditableStatusEnum": ["draft", "in_review"],
         "ActionStatusEnum": "postmortem.actions.models.ActionItem.Status",
         "ActionKindEnum": "postmortem.actions.models.ActionItem.Kind",
+        "MeetingNoteKindEnum": "postmortem.review.models.MeetingNote.Kind",
         "FactorKindEnum": "postmortem.review.models.ContributingFactor.Kind",
         "RunKindEnum": "postmortem.pipeline.models.Run.Kind",
         "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",

@@ -176,6 +176,13 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
     )
 
 
+def review_order(summaries: list[LayerSummary]) -> list[LayerSummary]:
+    """The layers so that the most suspected one is heard last: who begins with it stops looking."""
+    known = [(summary.probability, summary) for summary in summaries if summary.probability is not None]
+    suspected = max(known, key=lambda pair: pair[0], default=(0.0, None))[1]
+    return sorted(summaries, key=lambda summary: summary is suspected)
+
+
 def layer_summaries(incident: Incident) -> list[LayerSummary]:
     """The four layers in short, in the order of the layers. Reads no traces."""
     rows, finding = ReviewRows.load(incident), latest_finding(incident)

@@ -16,9 +16,8 @@ from postmortem.lib.errors import UserError
 from postmortem.lib.layers import LAYERS
 from postmortem.review import meeting as meetings
 from postmortem.review.models import Meeting, MeetingNote
-from postmortem.review.selectors import layer_summaries
+from postmortem.review.selectors import layer_summaries, review_order
 from postmortem.review.shared_text import MEETING_NOTES, read_text, save_text
-from postmortem.web.review_layer import review_order
 from postmortem.web.workspace import open_incident, render_stage
 
 _MINUTES = (30, 45, 60, 90, 120)

@@ -21,7 +21,6 @@ from postmortem.web import review_layer
 from postmortem.web.actions import uncut_paths
 from postmortem.web.factor_forms import ConnectForm, FactorForm, NewFactorForm, RiskForm
 from postmortem.web.graph_drawing import draw_graph
-from postmortem.web.review_layer import review_order
 from postmortem.web.workspace import open_incident, render_stage
 
 _TIMELINE_SHOWN = 12
@@ -171,7 +170,7 @@ def _render(
     if new_form is None:
         new_form = NewFactorForm(incident=incident, initial={"layer": request.GET.get("layer", "")[:20]})
     context = {
-        "summaries": review_order(summaries),
+        "summaries": selectors.review_order(summaries),
         "factors": _factor_rows(request, incident, graph, forms_of or {}),
         "graph": graph,
         "check": check,

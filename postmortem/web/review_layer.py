@@ -45,13 +45,6 @@ class VerdictForm(forms.Form):
     revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 
-def review_order(summaries: list[Any]) -> list[Any]:
-    """The layers so that the most suspected one is heard last: who begins with it stops looking."""
-    known = [summary for summary in summaries if summary.probability is not None]
-    suspected = max(known, key=lambda summary: summary.probability, default=None)
-    return sorted(summaries, key=lambda summary: summary is suspected)
-
-
 @require_GET
 def layer_page(request: HttpRequest, number: str, layer: str) -> HttpResponse:
     """The checklist of a layer beside its verdict."""
@@ -237,7 +230,7 @@ def _render(
     context = {
         "layer": layer,
         "seen": seen,
-        "tabs": review_order(selectors.layer_summaries(incident)),
+        "tabs": selectors.review_order(selectors.layer_summaries(incident)),
         "typed": typed,
         "choices": _CHOICES,
         "answered": seen.answered,
