@@ -7,20 +7,22 @@
   const me = Number(urls.person);
   const tab = sessionStorage.getItem("tab") || `${Date.now().toString(36)}${Math.random().toString(36).slice(2, 10)}`;
   sessionStorage.setItem("tab", tab);
-  const csrf = () => JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
+  // The cookie's token is the newest: a sign-in in another tab makes the page's own one stale.
+  const csrf = () => (document.cookie.match(/(?:^|; )csrftoken=([^;]+)/) || [])[1]
+    || JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
   const post = (url, fields, options = {}) => fetch(url, {
     method: "POST", headers: { "x-csrftoken": csrf() }, body: new URLSearchParams(fields), ...options,
   });
   let lastChange = 0;
 
   // ---- texts -------------------------------------------------------------------------------------------------
-  const memory = new Map(); // key → {base, timer, saving, again, wait}
+  const memory = new Map(); // key → {base, revision, pending, timer, saving, again, wait}
   const boxes = () => [...document.querySelectorAll("textarea[data-shared]")];
   const boxOf = (key) => boxes().find((box) => box.dataset.shared === key);
   const draftName = (key) => `draft ${urls.number} ${me} ${key}`;
   const entry = (box) => {
     const key = box.dataset.shared;
-    if (!memory.has(key)) memory.set(key, { base: box.defaultValue, wait: 1000 });
+    if (!memory.has(key)) memory.set(key, { base: box.defaultValue, revision: 0, pending: null, wait: 1000 });
     return memory.get(key);
   };
   const lineOf = (box, name) => {
@@ -52,12 +54,11 @@
     const move = (at) => (at <= same ? at : Math.max(same, at + text.length - old.length));
     box.value = text;
     if (document.activeElement === box) box.setSelectionRange(move(start), move(end));
-    box.dispatchEvent(new Event("live:put", { bubbles: true }));
   };
   const keepDraft = (box, state) => {
     try {
-      if (box.value === state.base) localStorage.removeItem(draftName(box.dataset.shared));
-      else localStorage.setItem(draftName(box.dataset.shared), JSON.stringify({ base: state.base, text: box.value }));
+      if (box.value === state.base && !state.pending) localStorage.removeItem(draftName(box.dataset.shared));
+      else localStorage.setItem(draftName(box.dataset.shared), JSON.stringify({ base: state.base, text: box.value, pending: state.pending }));
     } catch { /* private windows have no storage; the page still holds the text */ }
   };
   const later = (box, wait) => {
@@ -70,23 +71,34 @@
     if (!box) return;
     const state = entry(box);
     if (state.saving) { state.again = true; return; }
-    const sent = box.value;
-    if (sent === state.base) { keepDraft(box, state); return; }
+    if (!state.pending) {
+      if (box.value === state.base) { keepDraft(box, state); return; }
+      state.pending = { save: `${tab}.${Date.now().toString(36)}`, base: state.base, text: box.value };
+    }
+    // Until it is answered exactly this is sent: the server counts it once, however often it comes.
+    const sent = state.pending;
     state.saving = true;
+    keepDraft(box, state);
     say(box, "Saving…");
     try {
-      const answer = await post(urls.text, { key, base: state.base, text: sent });
-      const said = await answer.json().catch(() => ({}));
-      if (answer.ok) {
-        state.wait = 1000;
-        const typedOn = box.value !== sent;
-        // What was typed meanwhile was made from what was sent, so that is its base.
-        if (typedOn) { setBase(box, state, sent); state.again = true; } else { put(box, said.text); setBase(box, state, said.text); }
-        say(box, `Saved ${said.at ? said.at.slice(11, 16) : ""}`);
-      } else if (answer.status === 409) {
-        collide(box, state, said);
+      const answer = await post(urls.text, { key, ...sent });
+      const isJson = (answer.headers.get("content-type") || "").includes("json");
+      if (answer.redirected || answer.status === 403 || (answer.ok && !isJson)) {
+        say(box, "Not saved: you are signed out, or may not write here. Sign in in another tab; your text is kept.", true);
+        later(box, 15000);
+      } else if (answer.status >= 500 || !isJson) {
+        throw new Error("The server could not answer.");
       } else {
-        say(box, said.detail || "Not saved. Sign in again in another tab; your text is kept here.", true);
+        const said = await answer.json();
+        state.pending = null;
+        state.wait = 1000;
+        if (answer.ok) {
+          state.revision = said.revision;
+          // What was typed meanwhile was made from what was sent, so that is its base.
+          if (box.value !== sent.text) { setBase(box, state, sent.text); state.again = true; } else { put(box, said.text); setBase(box, state, said.text); }
+          say(box, `Saved ${said.at ? said.at.slice(11, 16) : ""}`);
+        } else if (answer.status === 409) collide(box, state, said);
+        else say(box, said.detail, true);
       }
     } catch {
       say(box, "No connection. Your text is kept on this computer and saved when it is back.", true);
@@ -137,8 +149,9 @@
     const box = boxOf(one.key);
     if (!box) return;
     const state = entry(box);
-    if (state.base === one.text) return;
-    if (box.value === state.base && !state.saving) {
+    if (state.base === one.text || one.revision < state.revision) return;
+    if (box.value === state.base && !state.pending) {
+      state.revision = one.revision;
       setBase(box, state, one.text);
       put(box, one.text);
       say(box, `${one.by}, ${one.at.slice(11, 16)}`);
@@ -163,7 +176,8 @@
       const state = entry(box);
       let draft = null;
       try { draft = JSON.parse(localStorage.getItem(draftName(box.dataset.shared))); } catch { /* no storage */ }
-      if (!draft || draft.text === box.value) continue;
+      if (!draft || (draft.text === box.value && !draft.pending)) { keepDraft(box, state); continue; }
+      state.pending = draft.pending;
       setBase(box, state, draft.base);
       put(box, draft.text);
       say(box, "Your text from before the connection was lost.");
@@ -206,8 +220,6 @@
       if (one.id === me) item.classList.add("me");
       return item;
     }));
-    const names = document.getElementById("present-names");
-    if (names) names.textContent = people.map((one) => one.name).join(", ");
     for (const box of boxes()) {
       const writers = people.filter((one) => one.id !== me && one.field === box.dataset.shared).map((one) => one.name);
       if (writers.length || document.getElementById(`${box.id}-writers`)) lineOf(box, "writers").textContent = writers.length ? `${writers.join(", ")} ${writers.length > 1 ? "are" : "is"} writing here` : "";
@@ -219,11 +231,20 @@
   let refreshTimer = 0;
   let refreshing = false;
   let lastRefresh = 0;
+  let stale = false; // a section waits to be redrawn until nobody writes in it
+  document.addEventListener("focusout", () => { if (stale) refreshSoon(); });
   function refreshSoon() {
     if (refreshTimer) return;
     const pause = Math.max(150, lastRefresh + 1500 - Date.now()) + Math.random() * 150;
     refreshTimer = setTimeout(refresh, pause);
   }
+  // A section as the server drew it: without tokens and running clocks, which differ each time.
+  const drawn = (part) => {
+    const copy = part.cloneNode(true);
+    copy.querySelectorAll("input[name=csrfmiddlewaretoken], [data-clock], [data-ticks]").forEach((one) => one.remove());
+    return copy.outerHTML;
+  };
+  const known = new Map([...document.querySelectorAll("[data-live][id]")].map((part) => [part.id, drawn(part)]));
   const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")
     || [...part.querySelectorAll("textarea[data-shared]")].some((box) => box.value !== entry(box).base)
     || [...part.querySelectorAll("form[data-guard]")].some((form) => [...form.elements].some((e) =>
@@ -233,14 +254,16 @@
     refreshTimer = 0;
     if (refreshing) { refreshSoon(); return; }
     refreshing = true;
+    stale = false;
     try {
       const answer = await fetch(location.href, { headers: { "x-live-refresh": "1" } });
       if (!answer.ok || answer.redirected) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live][id]")) {
         const next = fresh.getElementById(part.id);
-        if (!next || next.isEqualNode(part)) continue;
-        if (busy(part)) { part.dataset.stale = "1"; continue; }
+        if (!next || drawn(next) === known.get(part.id)) continue;
+        if (busy(part)) { stale = true; continue; }
+        known.set(part.id, drawn(next));
         const open = [...part.querySelectorAll("details[open]")].map((one) => [...part.querySelectorAll("details")].indexOf(one));
         const focused = part.contains(document.activeElement) ? document.activeElement.id || null : null;
         const taken = document.adoptNode(next);

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from queue import Empty, Full, Queue
 
 import psycopg
@@ -59,6 +59,7 @@ class Listener:
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
+        self._missed = False
 
     @contextmanager
     def subscribe(self, incident_number: str) -> Iterator[Subscription]:
@@ -103,12 +104,18 @@ class Listener:
                 hear(ready)
             except Exception:
                 logger.exception("Live updates were interrupted; trying again.")
+                self._missed = True
                 time.sleep(1)
-                with suppress(Exception):
-                    self._tell_all(RESYNC)
             finally:
                 connections.close_all()
         ready.set()
+
+    def _hears_now(self, ready: threading.Event) -> None:
+        """From here on nothing is missed; what was said during an interruption is read again."""
+        ready.set()
+        if self._missed:
+            self._missed = False
+            self._tell_all(RESYNC)
 
     def _wanted(self) -> bool:
         with self._lock:
@@ -118,14 +125,10 @@ class Listener:
             return True
 
     def _hear_postgresql(self, ready: threading.Event) -> None:
-        parameters = {
-            name: value
-            for name, value in connection.get_connection_params().items()
-            if name in {"dbname", "user", "password", "host", "port", "sslmode", "options"}
-        }
-        with psycopg.connect(**parameters, autocommit=True) as listening:
+        # A connection of its own: one of the pool may be taken back while it waits.
+        with psycopg.connect(**connection.get_connection_params() | {"autocommit": True}) as listening:
             listening.execute(f"LISTEN {CHANNEL}")
-            ready.set()
+            self._hears_now(ready)
             while self._subscriptions:
                 heard = list(listening.notifies(timeout=_LISTEN_SECONDS, stop_after=1))
                 heard += listening.notifies(timeout=0)
@@ -133,7 +136,7 @@ class Listener:
 
     def _hear_sqlite(self, ready: threading.Event) -> None:
         last = Announcement.objects.aggregate(last=Max("pk"))["last"] or 0
-        ready.set()
+        self._hears_now(ready)
         while self._subscriptions:
             rows = list(
                 Announcement.objects.filter(pk__gt=last).order_by("pk").values_list("pk", "incident_number", "topic")

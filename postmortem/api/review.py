@@ -24,11 +24,12 @@ class AnswerSerializer(serializers.ModelSerializer):
 
 
 class NewAnswerSerializer(serializers.Serializer):
-    """An answer; `revision` is that of the answer it replaces."""
+    """An answer; `revision` is that of the answer it replaces, `note_base` the note that `note` was made from."""
 
     question_id = serializers.CharField(max_length=60)
     value = serializers.ChoiceField(choices=ChecklistAnswer.Value.choices)
     note = serializers.CharField(required=False, allow_blank=True, default="")
+    note_base = serializers.CharField(required=False, allow_blank=True, allow_null=True, default=None)
     revision = serializers.IntegerField(required=False, allow_null=True, default=None)
 
 

@@ -70,31 +70,18 @@ def read_join(incident: Incident) -> Join:
     """Join the incident's changes with its traces.
 
     Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
-    changes once it is stored. Three queries, two more the first time, whatever their number.
+    changes once it is stored. Three queries, three more the first time, whatever their number.
     """
-    changes = tuple(changes_for_incident(incident))
-    log = tuple((change.pk, change.content_sha256, change.added_at) for change in changes)
-    return _join(evidence_state(incident), log, _Changes(incident, changes))
-
-
-class _Changes:
-    """What a join is computed from but not known by: equal to any other, so that only the key counts."""
-
-    def __init__(self, incident: Incident, changes: tuple[Change, ...]) -> None:
-        self.incident, self.changes = incident, changes
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Changes)
-
-    def __hash__(self) -> int:
-        return 0
+    log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "added_at"))
+    return _join(incident, evidence_state(incident), log)
 
 
 @lru_cache(maxsize=16)
-def _join(_evidence: EvidenceState, _log: tuple[Hashable, ...], given: _Changes) -> Join:
-    changes = given.changes
+def _join(incident: Incident, _evidence: EvidenceState, _log: tuple[Hashable, ...]) -> Join:
+    """The last two are only what the answer is known by."""
+    changes = list(changes_for_incident(incident))
     records = [record_of(change) for change in changes]
-    traces = trace_records(given.incident)
+    traces = trace_records(incident)
     reconciliation = reconcile(records, traces)
     return Join(_ledger(changes, records, traces, reconciliation), reconciliation)
 

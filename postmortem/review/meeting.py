@@ -21,7 +21,7 @@ from postmortem.review.wording import clean_text
 
 PRESENT_FOR = timedelta(seconds=30)
 _NOTE_LIMIT = 600
-_SHARES = {"facts": 0.12, "layer": 0.13, "detection": 0.10, "factors": 0.14, "actions": 0.12}
+_SHARES = {"opening": 0.12, "layer": 0.13, "detection": 0.10, "factors": 0.14, "actions": 0.12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def start_meeting(*, incident: Incident, by: Person, layers: list[Layer], minute
     if not 15 <= minutes <= 240:
         raise UserError("A review meeting lasts from 15 to 240 minutes; choose a length in between.")
     parts = [
-        ("opening", "What happened", _SHARES["facts"]),
+        ("opening", "What happened", _SHARES["opening"]),
         *((layer.value, f"{layer.label} layer", _SHARES["layer"]) for layer in layers),
         ("detection", "Detection: who should have told us", _SHARES["detection"]),
         ("factors", "Contributing factors and graph", _SHARES["factors"]),

@@ -1,7 +1,6 @@
 """Two people changed one text: merge what they did, or say that it cannot be merged. Pure."""
 
 import re
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
@@ -11,23 +10,16 @@ _MANY_CHARACTERS = 20_000  # beyond it lines are compared: difflib's cost grows 
 _Edit = tuple[int, int, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """`text` holds both changes; it is None when they touch the same words."""
-
-    text: str | None
-
-
-def merge_texts(base: str, mine: str, theirs: str) -> Merge:
-    """Three-way merge of two changes of `base`, word by word (line by line for long texts).
+def merge_texts(base: str, mine: str, theirs: str) -> str | None:
+    """Three-way merge of two changes of `base`, word by word (line by line for long texts); None when they collide.
 
     Two insertions at the same place are both kept, theirs first. Two different changes of the same words are not
     merged.
     """
     if mine in (theirs, base):
-        return Merge(theirs)
+        return theirs
     if base == theirs:
-        return Merge(mine)
+        return mine
     long = max(map(len, (base, mine, theirs))) > _MANY_CHARACTERS
     pattern = _LINES if long else _WORDS
     start = pattern.findall(base)
@@ -44,14 +36,14 @@ def merge_texts(base: str, mine: str, theirs: str) -> Merge:
                 begin, end, theirs_put = their_edits.pop(0)
                 put = theirs_put + my_edits.pop(0)[2]
             else:
-                return Merge(None)
+                return None
         else:
             first = not their_edits or (my_edits and my_edits[0][:2] <= their_edits[0][:2])
             begin, end, put = (my_edits if first else their_edits).pop(0)
         merged += start[at:begin]
         merged += put
         at = end
-    return Merge("".join(merged + start[at:]))
+    return "".join(merged + start[at:])
 
 
 def _edits(base: list[str], changed: list[str]) -> list[_Edit]:

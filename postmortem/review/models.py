@@ -163,6 +163,7 @@ class SharedText(models.Model):
     key = models.CharField(max_length=80)
     text = models.TextField(blank=True)
     revision = models.PositiveIntegerField(default=1)
+    applied = models.TextField(blank=True)  # ids of the latest saves, so that one sent twice counts once
     updated_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -12,9 +12,9 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS, Layer
-from postmortem.review.checklist import CURRENT_VERSION, load_checklist
+from postmortem.review.checklist import load_checklist
 from postmortem.review.content import layer_content_hash
-from postmortem.review.editing import editing, known_layer, log_edit
+from postmortem.review.editing import checklist_version, editing, known_layer, log_edit
 from postmortem.review.factors import (
     accept_risk,
     add_factor,
@@ -24,9 +24,9 @@ from postmortem.review.factors import (
     update_factor,
     withdraw_risk,
 )
-from postmortem.review.merging import merge_texts
 from postmortem.review.models import ChecklistAnswer, Evidence, SignOff, Verdict
 from postmortem.review.proposals import proposed_evidence, proposed_verdict
+from postmortem.review.shared_text import note_for_answer
 from postmortem.review.wording import LONG, clean_link, clean_text
 from postmortem.traces.models import Trace
 
@@ -51,8 +51,9 @@ def answer_question(
     """Answer a question of the incident's checklist, or change the answer.
 
     `revision` is that of the answer the person saw; None or 0 when they saw none. `note_base` is the note that
-    `note` was made from: what others wrote in it meanwhile is merged. Raises EditConflict when somebody
-    answered otherwise or changed the same words meanwhile, UserError, PermissionDenied.
+    `note` was made from: what others wrote in it meanwhile is merged. Without it, an empty note keeps theirs.
+    Raises EditConflict when somebody answered otherwise or changed the same words meanwhile, UserError,
+    PermissionDenied.
     """
     version = checklist_version(incident)
     question = load_checklist(version).question(question_id)
@@ -60,13 +61,11 @@ def answer_question(
         raise UserError(f"The checklist has no question “{question_id[:60]}”; reload the page.")
     if value not in ChecklistAnswer.Value.values:
         raise UserError("Answer with yes, no or cannot tell.")
-    note = clean_text(note, what="The note", needed=False)
     with editing(incident, by):
         stored = incident.checklist_answers.filter(question_id=question_id).select_related("answered_by").first()
-        if note_base is not None:
-            note = _merge_note(
-                incident, question_id, stored, clean_text(note_base, what="The note", needed=False), note
-            )
+        note = clean_text(
+            note_for_answer(incident, question_id, stored, note, note_base), what="The note", needed=False
+        )
         new = {"value": value, "note": note}
         if stored is None:
             stored = ChecklistAnswer.objects.create(
@@ -81,20 +80,6 @@ def answer_question(
             _save_revision(stored, revision, new | {"answered_by": by, "answered_at": timezone.now()}, before)
         log_edit(by, incident, "answer.save", question.text, before, new)
     return stored
-
-
-def _merge_note(incident: Incident, question_id: str, stored: ChecklistAnswer | None, base: str, note: str) -> str:
-    """The note with what others wrote in it since `base`; before the first answer it is a shared draft."""
-    draft = incident.shared_texts.filter(key=f"note.{question_id}").values_list("text", flat=True).first()
-    theirs = stored.note if stored else (draft or "").strip()
-    merged = merge_texts(base, note, theirs).text
-    if merged is None:
-        raise EditConflict(
-            "Somebody changed the same words of the note meanwhile.",
-            current={"value": stored.value if stored else "", "note": theirs},
-            revision=stored.revision if stored else 0,
-        )
-    return merged
 
 
 def add_evidence(
@@ -255,12 +240,6 @@ def sign_off(*, incident: Incident, by: Person, layer: Layer | str = "", content
             )
             log_edit(by, incident, "review.sign", layer or "whole review", before, after)
     return stored
-
-
-def checklist_version(incident: Incident) -> str:
-    """The version of the questions that the incident is answered by: that of its first answer, else the newest."""
-    first = incident.checklist_answers.order_by("id").values_list("checklist_version", flat=True).first()
-    return first or CURRENT_VERSION
 
 
 def evidence_values(piece: Evidence) -> dict[str, Any]:

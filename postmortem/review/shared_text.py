@@ -11,15 +11,16 @@ from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS
-from postmortem.review.checklist import CURRENT_VERSION, load_checklist
-from postmortem.review.editing import editing
+from postmortem.review.checklist import load_checklist
+from postmortem.review.editing import checklist_version, editing
 from postmortem.review.merging import merge_texts
-from postmortem.review.models import SharedText, TextVersion
+from postmortem.review.models import ChecklistAnswer, SharedText, TextVersion
 
 INCIDENT_TEXTS = ("summary", "impact", "decisions_requested", "detection_gap", "lessons")
 MEETING_NOTES = "meeting"
 MAX_TEXT = 100_000
 _ONE_VERSION = timedelta(minutes=1)
+_REMEMBERED = 4_000  # characters of save ids: about a hundred saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,11 @@ def known_key(incident: Incident, key: str) -> str:
     Keys: `incident.<field>`, `note.<question id>`, `reason.<layer>` (the draft of a verdict's reason), `meeting`.
     """
     kind, _, rest = key.partition(".")
-    version = incident.checklist_answers.values_list("checklist_version", flat=True).first() or CURRENT_VERSION
     fits = (
         key == MEETING_NOTES
         or (kind == "incident" and rest in INCIDENT_TEXTS)
         or (kind == "reason" and rest in LAYERS)
-        or (kind == "note" and load_checklist(version).question(rest) is not None)
+        or (kind == "note" and load_checklist(checklist_version(incident)).question(rest) is not None)
     )
     if not fits:
         raise UserError(f"The incident has no text “{key[:60]}”; reload the page.")
@@ -57,23 +57,27 @@ def read_text(incident: Incident, key: str) -> TextState:
 
 
 def read_texts(incident: Incident) -> list[TextState]:
-    """Every text that somebody has written together, for a page that was away; two queries."""
-    rows = {row.key: row for row in incident.shared_texts.select_related("updated_by")}
-    answers = dict(incident.checklist_answers.values_list("question_id", "note"))
-    return [_merged(incident, key, row, answers) for key, row in sorted(rows.items())]
+    """Every text that somebody has written together, for a page that was away; four queries."""
+    homes = _homes(incident)
+    return [
+        _state_of(row.key, row, homes) for row in incident.shared_texts.select_related("updated_by").order_by("key")
+    ]
 
 
-def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str) -> TextState:
+def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str, save_id: str = "") -> TextState:
     """Save what somebody made of `base`, merged with what others saved meanwhile.
 
-    `base` is the stored text that the person started from. Raises EditConflict when both changed the same words
+    `base` is the stored text that the person started from. A `save_id` that was seen before changes nothing: a page
+    that never heard the answer may send the same save again. Raises EditConflict when both changed the same words
     (`current` holds the stored text; nothing is written), UserError, PermissionDenied.
     """
     key = known_key(incident, key)
     text, base = _tidy(text), _tidy(base)
     with editing(incident, by):
         stored = _state(incident, key)
-        merged = merge_texts(base, text, stored.text).text
+        if save_id and incident.shared_texts.filter(key=key, applied__contains=_mark(save_id)).exists():
+            return stored
+        merged = merge_texts(base, text, stored.text)
         if merged is None:
             raise EditConflict(
                 f"{stored.updated_by or 'Somebody'} changed the same words meanwhile.",
@@ -85,7 +89,7 @@ def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str)
         if merged == stored.text:
             return stored
         _keep_version(incident, key, stored.text, merged, by)
-        _write(incident, key, merged, by)
+        _write(incident, key, merged, by, save_id)
         announce(incident.number, f"text {key}")
         return _state(incident, key)
 
@@ -96,24 +100,65 @@ def _tidy(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
 
 
+def note_for_answer(
+    incident: Incident, question_id: str, answer: ChecklistAnswer | None, note: str, base: str | None
+) -> str:
+    """The note that an answer is stored with: `note` merged with what others wrote in it since `base`.
+
+    Without a base nobody can tell what the writer saw: an empty note keeps what was written since the last answer,
+    another one raises EditConflict.
+    """
+    theirs = _state(incident, f"note.{question_id}").text
+    if base is not None:
+        merged = merge_texts(_tidy(base).strip(), _tidy(note).strip(), theirs)
+    else:
+        draft = incident.shared_texts.filter(key=f"note.{question_id}").first()
+        written_since = draft is not None and (answer is None or draft.updated_at > answer.answered_at)
+        merged = note if not written_since or note.strip() == theirs.strip() else None if note.strip() else theirs
+    if merged is None:
+        raise EditConflict(
+            "Somebody changed the note meanwhile; send it again with the note that it was made from.",
+            current={"value": answer.value if answer else "", "note": theirs},
+            revision=answer.revision if answer else 0,
+        )
+    return merged
+
+
 def _state(incident: Incident, key: str) -> TextState:
     row = incident.shared_texts.select_related("updated_by").filter(key=key).first()
-    answers = {}
-    if key.startswith("note."):
-        answers = dict(incident.checklist_answers.filter(question_id=key[5:]).values_list("question_id", "note"))
-    return _merged(incident, key, row, answers)
+    return _state_of(key, row, _homes(incident))
 
 
-def _merged(incident: Incident, key: str, row: SharedText | None, answers: dict[str, str]) -> TextState:
-    """Where the text has a home of its own (the incident, an answer), that is what counts."""
+@dataclass(frozen=True, slots=True)
+class _Homes:
+    """Where texts live that are part of the record: they count, whatever door they came through."""
+
+    incident: dict[str, str]
+    notes: dict[str, str]
+    reasons: dict[str, tuple[str, datetime]]
+
+
+def _homes(incident: Incident) -> _Homes:
+    return _Homes(
+        incident=Incident.objects.values(*INCIDENT_TEXTS).get(pk=incident.pk),
+        notes=dict(incident.checklist_answers.values_list("question_id", "note")),
+        reasons={
+            layer: (reason, at) for layer, reason, at in incident.verdicts.values_list("layer", "reason", "decided_at")
+        },
+    )
+
+
+def _state_of(key: str, row: SharedText | None, homes: _Homes) -> TextState:
     kind, _, rest = key.partition(".")
     text = row.text if row else ""
     if kind == "incident":
-        text = str(Incident.objects.values_list(rest, flat=True).get(pk=incident.pk))
-    elif rest in answers:
-        text = answers[rest]
-    elif kind == "reason" and row is None:
-        text = incident.verdicts.filter(layer=rest).values_list("reason", flat=True).first() or ""
+        text = homes.incident[rest]
+    elif kind == "note":
+        text = homes.notes.get(rest, text)
+    elif kind == "reason" and rest in homes.reasons:
+        reason, decided_at = homes.reasons[rest]
+        if row is None or row.updated_at <= decided_at:  # what was written since is the draft of the next decision
+            text = reason
     return TextState(
         key=key,
         text=_tidy(text),
@@ -123,18 +168,22 @@ def _merged(incident: Incident, key: str, row: SharedText | None, answers: dict[
     )
 
 
-def _write(incident: Incident, key: str, text: str, by: Person) -> None:
+def _write(incident: Incident, key: str, text: str, by: Person, save_id: str) -> None:
     now = timezone.now()
     kind, _, rest = key.partition(".")
-    changed = incident.shared_texts.filter(key=key).update(
-        text=text, updated_by=by, updated_at=now, revision=F("revision") + 1
-    )
-    if not changed:
-        SharedText.objects.create(incident=incident, key=key, text=text, updated_by=by, updated_at=now)
+    row = incident.shared_texts.filter(key=key).first() or SharedText(incident=incident, key=key, revision=0)
+    row.text, row.updated_by, row.updated_at, row.revision = text, by, now, row.revision + 1
+    if save_id:
+        row.applied = (row.applied + _mark(save_id))[-_REMEMBERED:]
+    row.save()
     if kind == "incident":
         Incident.objects.filter(pk=incident.pk).update(**{rest: text}, updated_at=now, revision=F("revision") + 1)
     elif kind == "note":
-        incident.checklist_answers.filter(question_id=rest).update(note=text.strip())
+        incident.checklist_answers.filter(question_id=rest).update(note=text)
+
+
+def _mark(save_id: str) -> str:
+    return f"{save_id[:40]} "
 
 
 def _keep_version(incident: Incident, key: str, before: str, after: str, by: Person) -> None:

@@ -188,10 +188,10 @@ def facet_coverage(incident: Incident) -> list[FacetCoverage]:
 
 @lru_cache(maxsize=32)
 def _facet_coverage(state: EvidenceState) -> list[FacetCoverage]:
-    incident = state[0]
+    incident_id = state[0]
     counters: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     total = 0
-    for facets in Trace.objects.filter(incident=incident).order_by().values_list("facets", flat=True).iterator():
+    for facets in Trace.objects.filter(incident_id=incident_id).order_by().values_list("facets", flat=True).iterator():
         total += 1
         for name, value in facets.items():
             counters.setdefault(name, Counter())[str(value)] += 1

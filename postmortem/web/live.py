@@ -24,7 +24,8 @@ from postmortem.web.workspace import open_incident
 
 _BEAT_SECONDS = 12.0  # a comment this often keeps proxies from closing the stream
 _STREAM_SECONDS = 900.0  # then the browser connects again, and rights are read anew
-_QUIET = {"begin import", "finish import"}
+# Concerns are raised quietly: no page may say that somebody raised one.
+_QUIET = {"begin import", "finish import", "meeting.concern", "meeting.settle"}
 
 
 @require_GET
@@ -60,6 +61,7 @@ def save(request: HttpRequest, number: str) -> JsonResponse:
             key=request.POST.get("key", ""),
             base=request.POST.get("base", ""),
             text=request.POST.get("text", ""),
+            save_id=request.POST.get("save", ""),
         )
     except EditConflict as error:
         return JsonResponse({"detail": str(error), **error.current, "revision": error.revision}, status=409)

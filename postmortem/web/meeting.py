@@ -99,7 +99,7 @@ def concern(request: HttpRequest, number: str) -> HttpResponse:
 
     def tell() -> None:
         meetings.raise_concern(meeting=_running(incident), by=request.user, text=data["text"], named=data["named"])
-        messages.success(request, "The facilitator sees your concern; nobody else does.")
+        messages.success(request, "Only those who lead the review see your concern.")
 
     return _tried(request, incident, tell)
 

@@ -12,7 +12,7 @@ from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS
 from postmortem.review import meeting as meetings
 from postmortem.review.models import Presence, TextVersion
-from postmortem.review.services import answer_question
+from postmortem.review.services import add_evidence, answer_question, decide_verdict
 from postmortem.review.shared_text import MAX_TEXT, read_text, save_text
 from tests.builders import make_incident, make_person
 
@@ -95,6 +95,46 @@ def test_a_note_written_before_the_answer_is_kept_by_the_answer(incident, ana, b
         revision=stored.revision,
     )  # fmt: skip
     assert again.note == "Ana saw it on Monday.Ben too. Both agree." and again.value == "no"
+
+
+def test_a_save_that_is_sent_twice_counts_once_however_much_was_typed_meanwhile(incident, ana, ben):
+    first = {"key": "meeting", "base": "", "text": "The cache", "save_id": "tab.1"}
+    save_text(incident=incident, by=ana, **first)
+    save_text(incident=incident, by=ben, key="meeting", base="The cache", text="Ben: The cache")
+    again = save_text(incident=incident, by=ana, **first)
+    assert again.text == "Ben: The cache" and again.revision == 2
+    after = save_text(
+        incident=incident, by=ana, key="meeting", base="The cache", text="The cache was cold", save_id="2"
+    )
+    assert after.text == "Ben: The cache was cold"
+
+
+def test_blanks_that_somebody_has_just_typed_stay(incident, ana, question):
+    answer_question(incident=incident, by=ana, question_id=question, value="yes", note="The cache")
+    saved = save_text(incident=incident, by=ana, key=f"note.{question}", base="The cache", text="The cache ")
+    assert saved.text == "The cache "
+
+
+def test_an_answer_without_a_base_neither_loses_nor_overwrites_what_was_written_since(incident, ana, ben, question):
+    save_text(incident=incident, by=ana, key=f"note.{question}", base="", text="Ana saw it.")
+    stored = answer_question(incident=incident, by=ben, question_id=question, value="yes")
+    assert stored.note == "Ana saw it."
+    save_text(incident=incident, by=ana, key=f"note.{question}", base="Ana saw it.", text="Ana saw it twice.")
+    with pytest.raises(EditConflict) as caught:
+        answer_question(
+            incident=incident, by=ben, question_id=question, value="no", note="Mine", revision=stored.revision
+        )
+    assert caught.value.current == {"value": "yes", "note": "Ana saw it twice."}
+
+
+def test_a_decided_reason_replaces_the_draft_and_a_later_draft_is_kept(incident, question):
+    helen = incident.created_by
+    save_text(incident=incident, by=helen, key="reason.model", base="", text="Perhaps the model")
+    add_evidence(incident=incident, by=helen, layer="model", direction="for", text="It was served by another build")
+    decide_verdict(incident=incident, by=helen, layer="model", value="in", reason="The build changed")
+    assert read_text(incident, "reason.model").text == "The build changed"
+    save_text(incident=incident, by=helen, key="reason.model", base="The build changed", text="The build changed again")
+    assert read_text(incident, "reason.model").text == "The build changed again"
 
 
 @pytest.mark.parametrize("key", ["", "incident.title", "reason.magic", "note.none", "meeting2", "incident.summary; --"])

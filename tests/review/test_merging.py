@@ -22,7 +22,7 @@ WORDS = st.lists(st.sampled_from(["the ", "index ", "was ", "built ", "\n", "twi
     ],
 )
 def test_changes_of_different_words_are_both_kept(base: str, mine: str, theirs: str, merged: str) -> None:
-    assert merge_texts(base, mine, theirs).text == merged
+    assert merge_texts(base, mine, theirs) == merged
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_changes_of_different_words_are_both_kept(base: str, mine: str, theirs: 
     [("the rate fell", "the rate rose", "the rate doubled"), ("a b c", "a c", "a x c"), ("a", "", "b")],
 )
 def test_different_changes_of_the_same_words_are_not_merged(base: str, mine: str, theirs: str) -> None:
-    assert merge_texts(base, mine, theirs).text is None
+    assert merge_texts(base, mine, theirs) is None
 
 
 @settings(max_examples=60, deadline=None)
 @given(WORDS, WORDS, WORDS)
 def test_what_only_one_person_did_survives(base: str, mine: str, theirs: str) -> None:
-    assert merge_texts(base, mine, base).text == mine
-    assert merge_texts(base, base, theirs).text == theirs
-    appended = merge_texts(base, base + "|mine|", base + "|theirs|").text
+    assert merge_texts(base, mine, base) == mine
+    assert merge_texts(base, base, theirs) == theirs
+    appended = merge_texts(base, base + "|mine|", base + "|theirs|")
     assert appended is not None and "|mine|" in appended and "|theirs|" in appended
 
 
@@ -46,5 +46,5 @@ def test_long_texts_are_merged_by_lines_in_time() -> None:
     base = "".join(f"line {number} of a long note\n" for number in range(4_000))
     mine = base.replace("line 7 of", "line seven of")
     theirs = base.replace("line 3900 of", "line 39 hundred of")
-    merged = merge_texts(base, mine, theirs).text
+    merged = merge_texts(base, mine, theirs)
     assert merged is not None and "line seven of" in merged and "line 39 hundred of" in merged

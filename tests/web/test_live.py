@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from postmortem.accounts.listener import RESYNC, Listener
+from postmortem.accounts.models import AuditEntry
 from postmortem.incidents.models import Visibility
 from postmortem.incidents.services import add_timeline_entry
 from postmortem.lib.clock import utc_now
@@ -79,6 +80,38 @@ def test_a_listener_starts_with_its_first_page_and_ends_after_its_last():
         assert mine.wait(3) == [f"{incident.number} presence".encode()]
         assert other.wait(0.1) == [] and heard.count == 2
     assert heard.count == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_an_interruption_pages_are_told_to_read_everything_again():
+    incident = make_incident()
+    broken = ["presence"]
+
+    def describe(number: str, topic: str) -> bytes:
+        if topic in broken:
+            broken.remove(topic)
+            raise RuntimeError("the connection is gone")
+        return topic.encode()
+
+    heard = Listener(describe)
+    with heard.subscribe(incident.number) as mine:
+        meetings.be_present(incident=incident, by=incident.created_by, tab="a")
+        assert mine.wait(5) == [RESYNC.encode()]
+        meetings.leave(incident=incident, by=incident.created_by, tab="a")
+        assert mine.wait(5) == [b"presence"]
+
+
+@pytest.mark.django_db
+def test_no_page_is_told_that_a_concern_was_raised():
+    incident = make_incident()
+    meeting = meetings.start_meeting(incident=incident, by=incident.created_by, layers=[])
+    told = live._describe(incident.number, f"audit {AuditEntry.objects.latest('pk').pk}")
+    assert told is not None and b"meeting.start" in told
+    ana = make_person("Ana Ruiz")
+    note = meetings.raise_concern(meeting=meeting, by=ana, text="We skip the judge")
+    assert live._describe(incident.number, f"audit {AuditEntry.objects.latest('pk').pk}") is None
+    meetings.settle_concern(note=note, by=incident.created_by)
+    assert live._describe(incident.number, f"audit {AuditEntry.objects.latest('pk').pk}") is None
 
 
 @pytest.mark.django_db
