@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
+from scipy.linalg import blas
 
 from postmortem.attribution.columns import Codes, Columns, Facet, combine
+from postmortem.attribution.steps import StepColumns
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
@@ -30,6 +32,7 @@ _VARIANCE_PRIOR_TRACES = 25.0  # weight of the common variance against a stratum
 _FIXED_PENALTY = 0.25  # strata and groups: prior spread of two standard deviations
 _HARMONIC_PENALTY = 4.0
 _MIN_SHOCK_VARIANCE = 2e-4
+_BLOCK = 256  # columns that are weighted at once, to bound memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +72,44 @@ class Baseline:
         kept = np.einsum("ij,ij->j", columns, weighted) - np.einsum("ij,ij->j", half, half)
         return np.asarray(np.maximum(kept, 0.0))
 
-    def grams(self, columns: Floats) -> tuple[Floats, Floats]:
-        """XᵀMX and XᵀWX, multiplied in single precision: they are read to three digits."""
-        root = (columns * np.sqrt(self.weights)[:, None]).astype(np.float32)
-        shared = np.asarray(self.controls.T @ (columns * self.weights[:, None]))
+    def grams(self, dense: Floats, steps: StepColumns) -> tuple[Floats, Floats]:
+        """XᵀMX and XᵀWX of the dense columns and then the steps.
+
+        The dense ones are multiplied in single precision: they are read to three digits.
+        """
+        width = dense.shape[1]
+        size = width + steps.kept.size
+        shared = np.empty((self.controls.shape[1], size))
+        overlap = np.empty((size, size))
+        weighted_slabs = sparse.csr_array(steps.slabs.multiply(self.weights[:, None]))
+        root = np.empty(dense.shape, dtype=np.float32)
+        scale = np.sqrt(self.weights)[:, None]
+        for low in range(0, width, _BLOCK):
+            part = slice(low, min(low + _BLOCK, width))
+            root[:, part] = dense[:, part] * scale
+            shared[:, part] = self.controls.T @ (dense[:, part] * self.weights[:, None])
+            overlap[width:, part] = steps.over_slabs(np.asarray(weighted_slabs.T @ dense[:, part]))
+        overlap[:width, width:] = overlap[width:, :width].T
+        overlap[:width, :width] = _squared(root)
+        slabs = steps.over_slabs((steps.slabs.T @ weighted_slabs).toarray())
+        overlap[width:, width:] = steps.over_slabs(np.ascontiguousarray(slabs.T))
+        shared[:, width:] = steps.over_slabs((weighted_slabs.T @ self.controls).toarray()).T
         half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False).astype(np.float32)
-        overlap = (root.T @ root).astype(np.float64)
-        return overlap - half.T @ half, overlap
+        return overlap - _squared(half), overlap
 
     def project(self, vector: Floats) -> Floats:
         """M v."""
         shared = self.controls.T @ (self.weights * vector)
         fitted = self.controls @ linalg.cho_solve(self.factor, shared, check_finite=False)
         return np.asarray(self.weights * (vector - fitted))
+
+
+def _squared(root: npt.NDArray[np.float32]) -> Floats:
+    """AᵀA, each pair multiplied once."""
+    if not root.shape[1]:
+        return np.zeros((0, 0))
+    upper = np.triu(blas.ssyrk(1.0, root.T)).astype(np.float64)
+    return np.asarray(upper + np.triu(upper, 1).T)
 
 
 def usable_groups(columns: Columns, moving: frozenset[str]) -> dict[str, Facet]:
@@ -91,12 +119,15 @@ def usable_groups(columns: Columns, moving: frozenset[str]) -> dict[str, Facet]:
     """
     groups = {}
     for name, facet in sorted(columns.facets.items()):
-        if name in moving or len(facet.values) < 2 or facet.coverage < _MIN_COVERAGE:
+        if name in moving or len(facet.values) < 2:
+            continue
+        recorded = facet.codes >= 0
+        counts = np.bincount(facet.codes[recorded], columns.count[recorded], minlength=len(facet.values))
+        if counts.sum() < columns.trace_count * _MIN_COVERAGE:
             continue
         if len(facet.values) > MAX_GROUP_VALUES:
-            counts = np.bincount(facet.codes[facet.codes >= 0], minlength=len(facet.values))
             kept = np.argsort(-counts, kind="stable")[:MAX_GROUP_VALUES]
-            if counts[kept].sum() < columns.signal.size * _MIN_COVERAGE:
+            if counts[kept].sum() < columns.trace_count * _MIN_COVERAGE:
                 continue  # a session id or the like: names everybody, groups nobody
             place = np.full(len(facet.values) + 1, -1, dtype=np.int32)
             place[kept] = np.arange(kept.size, dtype=np.int32)
@@ -105,15 +136,18 @@ def usable_groups(columns: Columns, moving: frozenset[str]) -> dict[str, Facet]:
     return groups
 
 
-def stratify(groups: dict[str, Facet], size: int) -> npt.NDArray[np.intp]:
-    """Number the strata: prompt × segment × model where there, else the other groups, as many as stay filled."""
+def stratify(groups: dict[str, Facet], size: int, traces: int) -> npt.NDArray[np.intp]:
+    """Number the strata of `size` rows: prompt × segment × model where there, else the other groups.
+
+    As many of them as `traces` traces keep filled.
+    """
     names = [name for name in STRATUM_FACETS if name in groups] + [
         name for name in groups if name not in STRATUM_FACETS and not any(n in groups for n in STRATUM_FACETS)
     ]
     parts: list[Codes] = []
     for name in names:
         _, count = combine([*parts, groups[name].codes], size)
-        if count <= min(MAX_STRATA, max(size // 15, 1)):
+        if count <= min(MAX_STRATA, max(traces // 15, 1)):
             parts.append(groups[name].codes)
     numbers, _ = combine(parts, size)
     return numbers
@@ -129,14 +163,14 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
         raise ValueError("There are no traces with the signal.")
     values = columns.signal
     logarithmic = _is_skewed(values) and not columns.is_binary
-    shaped = np.log(values) if logarithmic else values
+    shaped, squares = _logarithms(columns) if logarithmic else (values, columns.squares)
     groups = usable_groups(columns, moving)
-    strata = stratify(groups, size)
-    weights, spread, sensitivity = _precision(shaped, strata, quiet, binary=columns.is_binary)
+    strata = stratify(groups, size, columns.trace_count)
+    weights, spread, sensitivity = _precision(columns, shaped, squares, strata, quiet)
     sign = -1.0 if worse == "lower" else 1.0
-    level = float(shaped[quiet].mean()) if quiet.any() else float(shaped.mean())
+    level = float(np.average(shaped, weights=columns.count * (quiet if quiet.any() else 1.0)))
     outcome = sign * (shaped - level) / spread
-    slope = spread * (float(values.mean()) if logarithmic else 1.0)
+    slope = spread * (float(np.average(values, weights=columns.count)) if logarithmic else 1.0)
 
     fixed, penalties = _fixed_terms(columns, groups, strata)
     residual = _residual(fixed, penalties, weights * quiet, outcome)
@@ -160,23 +194,35 @@ def _is_skewed(values: Floats) -> bool:
     return bool(high - middle > 1.5 * (middle - low))
 
 
+def _logarithms(columns: Columns) -> tuple[Floats, Floats]:
+    """Mean of log y and Σ(log y)² of every row; within a cell y is taken to be lognormal (exact for one trace)."""
+    mean = columns.signal
+    relative = np.log1p(np.maximum(columns.squares / columns.count / mean**2 - 1.0, 0.0))
+    logs = np.log(mean) - 0.5 * relative
+    return logs, columns.count * (logs**2 + relative)
+
+
 def _precision(
-    shaped: Floats, strata: npt.NDArray[np.intp], quiet: Masks, *, binary: bool
+    columns: Columns, shaped: Floats, squares: Floats, strata: npt.NDArray[np.intp], quiet: Masks
 ) -> tuple[Floats, float, Floats]:
-    """Weights 1/variance by stratum (shrunk to the common one, mean variance 1), the common spread, sensitivity."""
-    used = quiet if quiet.sum() >= 50 else np.ones_like(quiet)
-    count = np.bincount(strata[used], minlength=int(strata.max()) + 1).astype(float)
-    sums = np.bincount(strata[used], weights=shaped[used], minlength=count.size)
-    squares = np.bincount(strata[used], weights=shaped[used] ** 2, minlength=count.size)
+    """Weights 1/variance by stratum (shrunk to the common one, mean variance 1), the common spread, sensitivity.
+
+    A row of n traces weighs n times one of them.
+    """
+    each = columns.count
+    used = quiet if each[quiet].sum() >= 50 else np.ones_like(quiet)
+    count = np.bincount(strata[used], weights=each[used], minlength=int(strata.max()) + 1)
+    sums = np.bincount(strata[used], weights=(each * shaped)[used], minlength=count.size)
+    squared = np.bincount(strata[used], weights=squares[used], minlength=count.size)
     means = sums / np.maximum(count, 1)
-    within = np.maximum(squares - sums * means, 0.0)
+    within = np.maximum(squared - sums * means, 0.0)
     common = float(within.sum() / max(count.sum() - (count > 0).sum(), 1.0))
     if common <= 0:
         common = max(float(shaped.var()), 1e-12)
     variance = (within + _VARIANCE_PRIOR_TRACES * common) / (np.maximum(count - 1, 0) + _VARIANCE_PRIOR_TRACES)
     relative = np.clip(variance / common, 0.1, 5.0)[strata]
-    sensitivity = relative if binary else np.sqrt(relative)
-    return 1.0 / relative, float(np.sqrt(common)), sensitivity
+    sensitivity = relative if columns.is_binary else np.sqrt(relative)
+    return each / relative, float(np.sqrt(common)), sensitivity
 
 
 def _dummies(codes: npt.NDArray[np.integer]) -> sparse.csr_array:

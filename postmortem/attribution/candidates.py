@@ -6,8 +6,7 @@ days; a version move that traces show and no log mentions is a column of its own
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,8 @@ import numpy.typing as npt
 from postmortem.attribution.baseline import Baseline
 from postmortem.attribution.columns import Columns
 from postmortem.attribution.moves import ObservedMove
-from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
+from postmortem.attribution.steps import StepColumns, no_steps, step_columns
+from postmortem.changes.exposure import ExposureMatrix, clock_shares
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
 
@@ -46,11 +46,24 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Columns (n × c), what each stands for, and its prior (they sum to 1 with NULL_PRIOR)."""
+    """Columns: logged changes and version moves (`dense`, n × d), then unlogged steps.
 
-    columns: Floats
+    `candidates` tell what each stands for, `priors` sum to 1 with NULL_PRIOR.
+    """
+
+    dense: Floats
+    steps: StepColumns
     candidates: tuple[Candidate, ...]
     priors: Floats
+
+    def times(self, vector: Floats) -> Floats:
+        """Xᵀv of all columns."""
+        return np.concatenate([self.dense.T @ vector, self.steps.times(vector)])
+
+    def rows(self, number: int) -> npt.NDArray[np.bool_]:
+        """The rows that one column touches."""
+        width = self.dense.shape[1]
+        return self.dense[:, number] > 0 if number < width else self.steps.rows(number - width)
 
 
 def build_design(
@@ -87,11 +100,10 @@ def build_design(
     for number, move in enumerate(moves):
         candidate = Candidate(-1, move.move.layer, first_seen[number], move.where, number)
         add(move.column, candidate, named * move_ages[number])
-    steps = _unlogged_steps(columns, baseline, earliest, detected)
-    for column, candidate, weight in steps:
-        add(column, candidate, UNLOGGED_PRIOR * weight)
     matrix = np.column_stack(parts) if parts else np.zeros((columns.seconds.size, 0))
-    return Design(matrix * baseline.sensitivity[:, None], tuple(candidates), np.array(priors))
+    matrix *= baseline.sensitivity[:, None]
+    steps, unlogged, weights = _unlogged_steps(columns, baseline, earliest, detected)
+    return Design(matrix, steps, (*candidates, *unlogged), np.concatenate([priors, UNLOGGED_PRIOR * np.array(weights)]))
 
 
 def _age_weights(changes: Sequence[ChangeRecord], exposures: ExposureMatrix, detected: float) -> Floats:
@@ -136,8 +148,9 @@ def _forms(
     forms: list[tuple[Floats, float]] = []
     main = 1.0
     if not is_versioned:
-        for hours in LAG_HOURS:
-            forms.append((_shifted(columns, change, base, hours), LAGS_SHARE / len(LAG_HOURS)))
+        # Positive lags: the change came later than its log says.
+        for column in clock_shares(change, columns.cells, [hours * 3600.0 for hours in LAG_HOURS]):
+            forms.append((column, LAGS_SHARE / len(LAG_HOURS)))
         main -= LAGS_SHARE
     segment = baseline.groups.get("segment") or baseline.groups.get("tenant")
     if segment is not None:
@@ -152,41 +165,27 @@ def _forms(
     return [(base, main), *forms]
 
 
-def _shifted(columns: Columns, change: ChangeRecord, base: Floats, hours: float) -> Floats:
-    """Exposure if the log were `hours` early (positive: the change came later). Only rows near it can differ."""
-    shift = timedelta(hours=hours)
-    moved = replace(change, at=change.at + shift, until=change.until + shift, facet=None, to_version=None)
-    first = min(change.at, moved.at).timestamp()
-    last = max(change.until, moved.until).timestamp()
-    low, high = np.searchsorted(columns.seconds, (first, last + 1))
-    column = base.copy()
-    if high > low:
-        column[low:high] = exposure_matrix([moved], columns.traces[low:high]).shares[:, 0]
-    return column
-
-
 def _unlogged_steps(
     columns: Columns, baseline: Baseline, earliest: float, detected: float
-) -> list[tuple[Floats, Candidate, float]]:
+) -> tuple[StepColumns, list[Candidate], list[float]]:
     """Steps that last to the end, for everything (a quarter of the weight) and each group; weights sum to 1."""
     span = max(GRID_DAYS * 86_400.0, detected - earliest)
     starts = detected - np.arange(1, GRID_STEPS + 1) * span / GRID_STEPS
     starts = starts[starts > columns.seconds[0] + 86_400.0]
     if starts.size == 0:
-        return []
-    masks: list[tuple[str, npt.NDArray[np.bool_], float]] = [("", np.ones(columns.seconds.size, dtype=bool), 0.25)]
-    covered = [(name, facet) for name, facet in baseline.groups.items()]
+        return no_steps(columns.seconds.size), [], []
+    covered = list(baseline.groups.items())
+    masks = [("", np.ones(columns.seconds.size, dtype=bool), 0.25 if covered else 1.0)]
     for name, facet in covered:
         weight = 0.75 / len(covered) / len(facet.values)
         masks += [(f"{name} {value}", facet.codes == code, weight) for code, value in enumerate(facet.values)]
-    if not covered:
-        masks[0] = ("", masks[0][1], 1.0)
-    return [
-        (
-            (mask & (columns.seconds >= start)).astype(float),
-            Candidate(-1, None, float(start), what),
-            weight / starts.size,
-        )
-        for what, mask, weight in masks
-        for start in starts
-    ]
+    steps = step_columns(
+        seconds=columns.seconds, starts=starts, groups=[mask for _, mask, _ in masks],
+        sensitivity=baseline.sensitivity,
+    )  # fmt: skip
+    candidates, weights = [], []
+    for place in steps.kept:
+        what, _, weight = masks[int(place) // starts.size]
+        candidates.append(Candidate(-1, None, float(starts[int(place) % starts.size]), what))
+        weights.append(weight / starts.size)
+    return steps, candidates, weights

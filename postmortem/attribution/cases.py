@@ -5,20 +5,26 @@ A case is a folder. Bytes are bounded before they are parsed, and what is wrong 
 
 import gzip
 import json
+import math
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any
+
+import numpy as np
+import orjson
 
 from postmortem.attribution.shapes import AttributionCase, Span
 from postmortem.changes.parse import parse_changes
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
+from postmortem.traces.cells import Cells, ProfileNumbers, cells_of_columns
 from postmortem.traces.normalise import trace_from_open
-from postmortem.traces.records import TraceRecord
+from postmortem.traces.signals import SIGNALS, signal_value
 
 MAX_FILE_BYTES = 2_000_000_000  # unpacked
 MAX_TRACES = 2_000_000
@@ -41,14 +47,19 @@ def read_case(path: Path) -> AttributionCase:
     incident_path = path / "incident.json"
     try:
         incident = json.loads(incident_path.read_bytes())
+        signal, detected = str(incident["signal"]), parse_moment(incident["detected_at"])
+        baseline, window = _span(incident.get("baseline")), _span(incident.get("incident"))
+        changes = tuple(_read_changes(path / "changes.jsonl"))
+        cells, count = _read_traces(path, signal, case_edges(changes, detected, baseline, window))
         return AttributionCase(
-            signal=str(incident["signal"]),
+            signal=signal,
             worse=_worse(incident.get("worse", "lower")),
-            detected_at=parse_moment(incident["detected_at"]),
-            changes=tuple(_read_changes(path / "changes.jsonl")),
-            traces=tuple(_read_traces(path)),
-            baseline=_span(incident.get("baseline")),
-            incident=_span(incident.get("incident")),
+            detected_at=detected,
+            changes=changes,
+            cells=cells,
+            trace_count=count,
+            baseline=baseline,
+            incident=window,
         )
     except OSError as error:
         raise UserError(f"{path.name}: {incident_path.name} cannot be read.") from error
@@ -62,6 +73,13 @@ def read_case(path: Path) -> AttributionCase:
         raise
     except ValueError as error:
         raise UserError(f"{path.name}: incident.json: {error}") from error
+
+
+def case_edges(changes: Sequence[ChangeRecord], detected: datetime, *spans: Span | None) -> list[float]:
+    """Moments (seconds since 1970, UTC) that no cell may cross: changes, detection and windows begin or end there."""
+    moments = [detected, *(moment for change in changes for moment in (change.at, change.until))]
+    moments += [moment for span in spans if span for moment in span]
+    return [moment.timestamp() for moment in moments]
 
 
 def _worse(value: object) -> str:
@@ -94,12 +112,19 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if size > MAX_FILE_BYTES:
                     raise UserError(f"{path.parent.name}: {path.name} is larger than {MAX_FILE_BYTES:,} bytes.")
                 if line.strip():
-                    entry = json.loads(line)
+                    entry = _loads(line)
                     if not isinstance(entry, dict):
                         raise UserError(f"{path.parent.name}: {path.name} line {number} is not an object.")
                     yield number, entry
         except (OSError, EOFError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(f"{path.parent.name}: {path.name} cannot be read at line {number}.") from error
+
+
+def _loads(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)  # it knows NaN, and says better what is wrong
 
 
 def _read_changes(path: Path) -> list[ChangeRecord]:
@@ -112,43 +137,57 @@ def _read_changes(path: Path) -> list[ChangeRecord]:
         raise UserError(f"{path.parent.name}: {path.name}: {error}") from error
 
 
-def _read_traces(folder: Path) -> Iterator[TraceRecord]:
+def _read_traces(folder: Path, signal: str, edges: list[float]) -> tuple[Cells, int]:
+    """The cells of the traces that have the signal, and how many traces there are."""
     path = folder / "traces.jsonl.gz"
     if not path.exists():
         path = folder / "traces.jsonl"
     if not path.exists():
         raise UserError(f"{folder.name}: there is neither traces.jsonl nor traces.jsonl.gz.")
+    numbers, count = ProfileNumbers(), 0
+    profile, seconds, values = array("i"), array("d"), array("d")
     for number, entry in _lines(path):
-        if number > MAX_TRACES:
+        count += 1
+        if count > MAX_TRACES:
             raise UserError(f"{folder.name}: {path.name} has more than {MAX_TRACES:,} traces.")
         try:
-            yield _trace(entry)
+            facets, moment, value = _facts(entry, signal)
         except UserError as error:
             raise UserError(f"{folder.name}: {path.name} line {number}: {error}.") from error
+        if value is not None and math.isfinite(value):
+            profile.append(numbers.of(facets))
+            seconds.append(moment.timestamp())
+            values.append(value)
+    cells = cells_of_columns(
+        profiles=numbers.profiles(),
+        profile=np.array(profile, dtype=np.int32),
+        seconds=np.array(seconds, dtype=np.float64),
+        values=np.array(values, dtype=np.float64),
+        edges=edges,
+    )
+    return cells, count
 
 
-def _trace(entry: dict[str, Any]) -> TraceRecord:
-    """A trace of the open format; the ordinary one without the checks that only odd ones need."""
+def _facts(entry: dict[str, Any], signal: str) -> tuple[dict[str, str], datetime, float | None]:
+    """Facets, time and signal of a trace in the open format; an ordinary one without the checks of odd ones."""
     facets, scores, stamp = entry.get("facets"), entry.get("scores") or {}, entry.get("timestamp")
+    latency = entry.get("latency")
     if (
         entry.keys() <= _PLAIN_FIELDS
         and isinstance(stamp, str)
         and _PLAIN_MOMENT.fullmatch(stamp)
         and isinstance(facets, dict)
         and isinstance(scores, dict)
+        and (signal not in SIGNALS or signal == "latency")
         and all(type(value) is str and value for value in facets.values())
         and all(type(value) in (int, float) for value in scores.values())
-        and isinstance(entry.get("latency"), (int, float, NoneType))
+        and isinstance(latency, (int, float, NoneType))
     ):
         try:
-            return TraceRecord(
-                external_id=str(entry.get("id")),
-                timestamp=datetime.fromisoformat(stamp),
-                facets=facets,
-                scores=scores,
-                latency_seconds=entry.get("latency"),
-                input_tokens=entry.get("input_tokens"),
-            )
+            moment = datetime.fromisoformat(stamp)
         except ValueError as error:
             raise UserError(f"“{stamp}” is not a date and time") from error
-    return trace_from_open(entry)
+        value = latency if signal == "latency" and latency is not None else scores.get(signal)
+        return facets, moment, None if value is None else float(value)
+    record = trace_from_open(entry)
+    return dict(record.facets), record.timestamp, signal_value(record, signal)

@@ -1,85 +1,80 @@
-"""Traces as columns: one array a fact, facet values coded once. Pure."""
+"""Cells as columns: one array a fact, facet values coded once. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from postmortem.traces.records import TraceRecord
-from postmortem.traces.signals import signal_value
+from postmortem.attribution.intervals import Moments
+from postmortem.traces.cells import Cells
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One facet of every trace: position in `values`, −1 where the trace did not record it."""
+    """One facet of every row: position in `values`, −1 where it was not recorded."""
 
     codes: Codes
     values: tuple[str, ...]
 
-    @property
-    def coverage(self) -> float:
-        """Share of traces that record it."""
-        return float((self.codes >= 0).mean()) if self.codes.size else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Traces that have the signal, oldest first. `seconds` count from 1970 (UTC), `signal` is in its own unit."""
+    """Traces that have the signal, oldest first: a row is a cell of `count` traces, often of one.
 
-    traces: tuple[TraceRecord, ...]
+    `seconds` count from 1970 (UTC), `signal` is the mean of the row in the signal's own unit, `squares` its Σy².
+    """
+
+    cells: Cells
     seconds: Floats
+    count: Floats
     signal: Floats
+    squares: Floats
     facets: Mapping[str, Facet]
+    is_binary: bool  # whether the signal takes no values but 0 and 1
 
     @property
-    def is_binary(self) -> bool:
-        """Whether the signal takes no values but 0 and 1."""
-        return bool(np.isin(self.signal, (0.0, 1.0)).all())
+    def trace_count(self) -> int:
+        """How many traces the rows hold."""
+        return int(self.count.sum())
 
-    def between(self, start: float, end: float) -> npt.NDArray[np.bool_]:
-        """Mask of traces with start ≤ time < end."""
+    def between(self, start: float, end: float) -> Rows:
+        """Mask of rows with start ≤ time < end."""
         return (self.seconds >= start) & (self.seconds < end)
 
+    def moments(self, rows: Rows | slice) -> Moments:
+        """Count, sum and sum of squares of some rows."""
+        count = self.count[rows]
+        return Moments(int(count.sum()), float((count * self.signal[rows]).sum()), float(self.squares[rows].sum()))
 
-def to_columns(traces: Sequence[TraceRecord], signal: str) -> Columns:
-    """Sort by time, drop traces without a finite value of the signal, code the facets."""
-    kept = []
-    for trace in traces:
-        value = signal_value(trace, signal)
-        if value is not None and math.isfinite(value):
-            kept.append((trace.timestamp.timestamp(), float(value), trace))
-    kept.sort(key=lambda row: row[0])
-    ordered = tuple(row[2] for row in kept)
-    return Columns(
-        traces=ordered,
-        seconds=np.array([row[0] for row in kept]),
-        signal=np.array([row[1] for row in kept]),
-        facets=_code_facets(ordered),
-    )
+    def first(self, rows: int) -> "Columns":
+        """The first so many rows."""
+        return Columns(
+            self.cells.rows(slice(rows)), self.seconds[:rows], self.count[:rows], self.signal[:rows],
+            self.squares[:rows],
+            {name: Facet(facet.codes[:rows], facet.values) for name, facet in self.facets.items()},
+            self.is_binary,
+        )  # fmt: skip
 
 
-def _code_facets(traces: Sequence[TraceRecord]) -> dict[str, Facet]:
+def to_columns(cells: Cells) -> Columns:
+    """Cells of one signal, in order of time, with their facets coded."""
     names: dict[str, None] = {}
-    for trace in traces:
-        names.update(dict.fromkeys(trace.facets))
-    coded: dict[str, Facet] = {}
+    for profile in cells.profiles:
+        names.update(dict.fromkeys(profile))
+    facets = {}
     for name in names:
-        numbers: dict[str, int] = {}
-        codes = np.fromiter(
-            (
-                -1 if (value := trace.facets.get(name)) is None else numbers.setdefault(value, len(numbers))
-                for trace in traces
-            ),
-            dtype=np.int32,
-            count=len(traces),
-        )
-        coded[name] = Facet(codes, tuple(str(value) for value in numbers))
-    return coded
+        codes, values = cells.codes(name)
+        facets[name] = Facet(codes[cells.profile], values)
+    count = cells.count.astype(np.float64)
+    # For 0 and 1 alone Σy² = Σy, and no other values between them keep that.
+    within = bool((cells.total >= 0).all() and (cells.total <= count).all())
+    binary = within and bool((np.abs(cells.total_squares - cells.total) <= 1e-9 * np.maximum(count, 1)).all())
+    return Columns(cells, cells.seconds, count, cells.total / np.maximum(count, 1), cells.total_squares, facets, binary)
 
 
 def combine(parts: Sequence[Codes], size: int) -> tuple[npt.NDArray[np.intp], int]:

@@ -5,7 +5,7 @@ not. *Before and after*: where everybody in scope got the change at once, the sa
 before it. The second cannot tell the change from whatever else began then; its sentence says so.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from postmortem.attribution.columns import combine
 from postmortem.attribution.fit import Fit
-from postmortem.attribution.intervals import mean_interval, wilson_interval
+from postmortem.attribution.intervals import Moments, mean_interval, wilson_interval
 from postmortem.attribution.shapes import Estimate, ExposedBin, Level
 from postmortem.attribution.stratified import Contrast, StrataCells, cells_of, mean_difference, risk_difference
 from postmortem.changes.exposure import EXPECTED, INFERRED, OBSERVED, OUTSIDE
@@ -65,17 +65,17 @@ def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
         contrast, same_time = other, False
     if contrast is None:
         return None
-    ran = exposed | (shares > UNEXPOSED)
+    ran, count = exposed | (shares > UNEXPOSED), fit.columns.count
     return ChangeContrast(
         exposed=_level(contrast.exposed_mean, contrast.exposed_count, fit, exposed),
         unexposed=_level(contrast.unexposed_mean, contrast.unexposed_count, fit, unexposed),
         difference=Estimate(contrast.difference, contrast.interval),
         strata=contrast.strata,
         same_time=same_time,
-        observed=int((ran & (basis == OBSERVED)).sum()),
-        inferred=int((ran & (basis == INFERRED)).sum()),
-        expected=int((ran & (basis == EXPECTED)).sum()),
-        exposed_total=int(exposed.sum()),
+        observed=int(count[ran & (basis == OBSERVED)].sum()),
+        inferred=int(count[ran & (basis == INFERRED)].sum()),
+        expected=int(count[ran & (basis == EXPECTED)].sum()),
+        exposed_total=int(count[exposed].sum()),
     )
 
 
@@ -83,7 +83,10 @@ def _pooled(fit: Fit, exposed: Masks, rows: Masks, times: npt.NDArray[np.int32])
     if not rows.any():
         return None
     numbers, _ = combine([fit.baseline.strata.astype(np.int32), times], times.size)
-    cells: StrataCells = cells_of(fit.columns.signal[rows], exposed[rows], numbers[rows])
+    columns = fit.columns
+    cells: StrataCells = cells_of(
+        columns.signal[rows], exposed[rows], numbers[rows], count=columns.count[rows], squares=columns.squares[rows]
+    )
     return (risk_difference if fit.columns.is_binary else mean_difference)(cells)
 
 
@@ -91,17 +94,16 @@ def _level(mean: float, count: int, fit: Fit, rows: Masks) -> Level:
     """An adjusted level; its interval is that of as many traces of the same spread."""
     if fit.columns.is_binary:
         return Level(count, mean, wilson_interval(mean * count, count))
-    variance = float(fit.columns.signal[rows].var())
-    return Level(count, mean, mean_interval(mean, variance, count))
+    return Level(count, mean, mean_interval(mean, fit.columns.moments(rows).variance, count))
 
 
 def levelled_signal(fit: Fit) -> Floats:
     """The signal with every stratum brought to the common quiet level, so that groups can share one picture."""
     values, strata, quiet = fit.columns.signal, fit.baseline.strata, fit.quiet
     size = int(strata.max()) + 1
-    common = float(values[quiet].mean())
-    count = np.bincount(strata[quiet], minlength=size)
-    sums = np.bincount(strata[quiet], weights=values[quiet], minlength=size)
+    common = fit.columns.moments(quiet).mean
+    count = np.bincount(strata[quiet], weights=fit.columns.count[quiet], minlength=size)
+    sums = np.bincount(strata[quiet], weights=(values * fit.columns.count)[quiet], minlength=size)
     own = (sums + 10 * common) / (count + 10)
     return np.asarray(values - own[strata] + common)
 
@@ -115,23 +117,25 @@ def exposed_series(fit: Fit, position: int, change: ChangeRecord, levelled: Floa
     places = np.searchsorted(seconds, edges)
     series = []
     for low, high, begin, end in zip(places, places[1:], edges, edges[1:], strict=False):
-        part, share = levelled[low:high], shares[low:high]
-        exposed, unexposed = part[share >= EXPOSED], part[share <= UNEXPOSED]
+        span = np.arange(low, high)
+        exposed, unexposed = span[shares[span] >= EXPOSED], span[shares[span] <= UNEXPOSED]
         if exposed.size or unexposed.size:
             series.append(
                 ExposedBin(
                     datetime.fromtimestamp(float(begin), UTC),
                     datetime.fromtimestamp(float(end), UTC),
-                    _bin_level(exposed, fit) if exposed.size else None,
-                    _bin_level(unexposed, fit) if unexposed.size else None,
+                    _bin_level(exposed, levelled, fit) if exposed.size else None,
+                    _bin_level(unexposed, levelled, fit) if unexposed.size else None,
                 )
             )
     return tuple(series)
 
 
-def _bin_level(values: Floats, fit: Fit) -> Level:
-    mean, count = float(values.mean()), int(values.size)
+def _bin_level(rows: npt.NDArray[np.intp], levelled: Floats, fit: Fit) -> Level:
+    each, values = fit.columns.count[rows], levelled[rows]
+    within = fit.columns.squares[rows] - each * fit.columns.signal[rows] ** 2
+    found = Moments(int(each.sum()), float((each * values).sum()), float((each * values**2 + within).sum()))
     if not fit.columns.is_binary:
-        return Level(count, mean, mean_interval(mean, float(values.var(ddof=1)) if count > 1 else 0.0, count))
-    rate = min(max(mean, 0.0), 1.0)
-    return replace(Level(count, rate, (rate, rate)), interval=wilson_interval(rate * count, count))
+        return Level(found.count, found.mean, mean_interval(found.mean, found.variance, found.count))
+    rate = min(max(found.mean, 0.0), 1.0)
+    return Level(found.count, rate, wilson_interval(rate * found.count, found.count))

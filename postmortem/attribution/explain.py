@@ -48,7 +48,9 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
         change.id: contrast_of(fit, position) if fit.changes[position].prior > 0 else None
         for position, change in enumerate(fit.case.changes)
     }
-    split_by_facet = mix_split(fit.columns.signal, fit.baseline.groups, windows.before, windows.after)
+    split_by_facet = mix_split(
+        fit.columns.signal, fit.baseline.groups, windows.before, windows.after, fit.columns.count
+    )
     ranked = [_of_change(fit, position, contrasts, signal) for position in range(len(fit.case.changes))]
     ranked.append(_of_unlogged(fit, signal))
     ranked.append(_of_mix(fit.null * fit.mix_share, split_by_facet, signal))

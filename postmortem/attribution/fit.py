@@ -1,7 +1,7 @@
 """The fine-mapping of one case: from traces and changes to the probability of each explanation. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,8 +21,8 @@ from postmortem.attribution.columns import Columns, to_columns
 from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import observed_moves
 from postmortem.attribution.shapes import AttributionCase
-from postmortem.changes.exposure import ExposureMatrix, exposure_matrix
-from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile
+from postmortem.changes.exposure import ExposureMatrix, exposure_of_cells
+from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile_cells
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
 
@@ -86,10 +86,10 @@ class Fit:
 
 def fit_case(case: AttributionCase) -> Fit:
     """Run the model. Raises UserError when there is too little to compare."""
-    columns = to_columns(case.traces, case.signal)
-    if columns.signal.size < FEWEST_TRACES:
+    columns = to_columns(case.cells)
+    if columns.trace_count < FEWEST_TRACES:
         raise UserError(
-            f"Only {columns.signal.size:,} of {len(case.traces):,} traces carry the signal “{case.signal}”; "
+            f"Only {columns.trace_count:,} of {case.trace_count:,} traces carry the signal “{case.signal}”; "
             f"attribution needs at least {FEWEST_TRACES}. Import more traces or choose another signal."
         )
     if case.incident:
@@ -98,8 +98,8 @@ def fit_case(case: AttributionCase) -> Fit:
     quiet = _quiet(case, columns, detected)
     moving = frozenset(VERSION_FACETS) - {"model"} | {change.facet for change in case.changes if change.facet}
     baseline = fit_baseline(columns, worse=case.worse, moving=moving, quiet=quiet)
-    reconciliation = reconcile(case.changes, columns.traces)
-    exposures = exposure_matrix(case.changes, columns.traces)
+    exposures = exposure_of_cells(case.changes, columns.cells)
+    reconciliation = reconcile_cells(case.changes, columns.cells, exposures)
     _forget_never_observed(exposures, case, reconciliation)
     moves = observed_moves(columns, case.changes, reconciliation.never_logged)
     design = build_design(
@@ -108,8 +108,8 @@ def fit_case(case: AttributionCase) -> Fit:
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
-    gram, overlap = baseline.grams(design.columns)
-    cross = design.columns.T @ baseline.project(baseline.outcome)
+    gram, overlap = baseline.grams(design.dense, design.steps)
+    cross = design.times(baseline.project(baseline.outcome))
     share = _mix_share(case, columns, baseline, quiet, detected)
     null_odds = NULL_PRIOR / (1 - NULL_PRIOR) * (1 + (MIX_ODDS - 1) * share)
     posterior = bayes.single_effects(
@@ -136,21 +136,17 @@ def fit_case(case: AttributionCase) -> Fit:
 
 def _until(columns: Columns, end: float) -> Columns:
     """Traces before the end of the incident: what came after is recovery."""
-    keep = columns.seconds < end
-    if keep.all() or keep.sum() < FEWEST_TRACES:
+    rows = int((columns.seconds < end).sum())
+    if rows == columns.seconds.size or columns.count[:rows].sum() < FEWEST_TRACES:
         return columns
-    count = int(keep.sum())
-    return Columns(
-        columns.traces[:count], columns.seconds[:count], columns.signal[:count],
-        {name: replace(facet, codes=facet.codes[:count]) for name, facet in columns.facets.items()},
-    )  # fmt: skip
+    return columns.first(rows)
 
 
 def _quiet(case: AttributionCase, columns: Columns, detected: float) -> Masks:
     """Traffic to learn ordinary swings from: until the baseline ends, else until three days before detection."""
     until = case.baseline[1].timestamp() if case.baseline else detected - QUIET_BEFORE_DETECTION
     quiet = columns.seconds < until
-    if quiet.sum() < FEWEST_TRACES:
+    if columns.count[quiet].sum() < FEWEST_TRACES:
         quiet = np.arange(quiet.size) < max(quiet.size // 3, FEWEST_TRACES // 2)
     return quiet
 
@@ -180,7 +176,7 @@ def _mix_share(case: AttributionCase, columns: Columns, baseline: Baseline, quie
         before, after = (
             columns.between(span[0].timestamp(), span[1].timestamp()) for span in (case.baseline, case.incident)
         )
-    return mix_share(columns.signal, baseline.strata, before, after, worse=case.worse)
+    return mix_share(columns, baseline.strata, before, after, worse=case.worse)
 
 
 def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], changes: int) -> Floats:
@@ -197,7 +193,11 @@ def _reach(case: AttributionCase, columns: Columns, exposures: ExposureMatrix, q
     after = columns.seconds >= start
     if not after.any() or not case.changes:
         return np.zeros(len(case.changes))
-    return np.asarray(exposures.shares[after].mean(axis=0) - exposures.shares[quiet].mean(axis=0))
+    return _mean_share(columns, exposures, after) - _mean_share(columns, exposures, quiet)
+
+
+def _mean_share(columns: Columns, exposures: ExposureMatrix, rows: Masks) -> Floats:
+    return np.asarray(columns.count[rows] @ exposures.shares[rows] / columns.count[rows].sum())
 
 
 def _change_fit(
@@ -267,7 +267,7 @@ def _unlogged_fit(
         start=datetime.fromtimestamp(candidate.start, UTC),
         effect=float(posterior.estimates[effect, best]) * scale.slope * scale.sign,
         error=float(np.sqrt(posterior.variances[best])) * scale.slope,
-        rows=design.columns[:, best] > 0,
+        rows=design.rows(best),
         move=moves[favourite] if favourite >= 0 else None,
     )
 

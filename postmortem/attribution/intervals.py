@@ -5,15 +5,42 @@ independent proportions", method 10; Student 1908 and Welch 1947 for means. stat
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from postmortem.attribution.shapes import Estimate, Interval, Level
 
 Floats = npt.NDArray[np.float64]
 Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Count, sum and sum of squares of some values: all that a mean and its interval need."""
+
+    count: int
+    total: float
+    squares: float
+
+    @classmethod
+    def of(cls, values: Floats) -> "Moments":
+        """The moments of single values."""
+        return cls(int(values.size), float(values.sum()), float((values * values).sum()))
+
+    @property
+    def mean(self) -> float:
+        """Σy/n; 0 without values."""
+        return self.total / self.count if self.count else 0.0
+
+    @property
+    def variance(self) -> float:
+        """(Σy² − (Σy)²/n)/(n−1); 0 with fewer than two values."""
+        if self.count < 2:
+            return 0.0
+        return max(self.squares - self.total * self.total / self.count, 0.0) / (self.count - 1)
 
 
 def wilson_interval(successes: float, count: int, z: float = Z95) -> Interval:
@@ -52,7 +79,7 @@ def mean_interval(mean: float, variance: float, count: int) -> Interval:
     """Student's interval of a mean: mean ± t(0.975, n−1) √(s²/n); one trace alone gives the bare point."""
     if count < 2:
         return mean, mean
-    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(max(variance, 0.0) / count)
+    half = float(special.stdtrit(count - 1, 0.975)) * math.sqrt(max(variance, 0.0) / count)
     return mean - half, mean + half
 
 
@@ -71,28 +98,24 @@ def welch_difference(
     if total <= 0:
         return Estimate(difference, (difference, difference))
     freedom = total**2 / (part_1**2 / (count_1 - 1) + part_0**2 / (count_0 - 1))
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
+    half = float(special.stdtrit(freedom, 0.975)) * math.sqrt(total)
     return Estimate(difference, (difference - half, difference + half))
 
 
-def level_of(values: Floats, *, binary: bool) -> Level:
+def level_of(values: Moments, *, binary: bool) -> Level:
     """Count, mean and interval of some traces: Wilson for rates, Student for means. Raises ValueError if empty."""
-    count = int(values.size)
-    if count == 0:
+    if values.count == 0:
         raise ValueError("A level needs at least one trace.")
-    mean = float(values.mean())
     if binary:
-        return Level(count, mean, wilson_interval(mean * count, count))
-    variance = float(values.var(ddof=1)) if count > 1 else 0.0
-    return Level(count, mean, mean_interval(mean, variance, count))
+        return Level(values.count, values.mean, wilson_interval(values.total, values.count))
+    return Level(values.count, values.mean, mean_interval(values.mean, values.variance, values.count))
 
 
-def difference_of(after: Floats, before: Floats, *, binary: bool) -> Estimate:
+def difference_of(after: Moments, before: Moments, *, binary: bool) -> Estimate:
     """Mean of `after` − mean of `before`: Newcombe for rates, Welch for means. Raises ValueError if either is empty."""
     if binary:
-        return newcombe_difference(float(after.sum()), after.size, float(before.sum()), before.size)
-    sides = {
-        "mean_1": float(after.mean()), "variance_1": float(after.var(ddof=1)) if after.size > 1 else 0.0,
-        "mean_0": float(before.mean()), "variance_0": float(before.var(ddof=1)) if before.size > 1 else 0.0,
-    }  # fmt: skip
-    return welch_difference(**sides, count_1=after.size, count_0=before.size)
+        return newcombe_difference(after.total, after.count, before.total, before.count)
+    return welch_difference(
+        mean_1=after.mean, variance_1=after.variance, count_1=after.count,
+        mean_0=before.mean, variance_0=before.variance, count_0=before.count,
+    )  # fmt: skip

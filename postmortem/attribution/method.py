@@ -37,7 +37,7 @@ def attribute(case: AttributionCase) -> AttributionResult:
     windows = measure_windows(fit, onset)
     explained = explain(fit, windows, signal)
     sets = credible_sets(fit)
-    everything = to_columns(case.traces, case.signal) if case.incident else fit.columns
+    everything = to_columns(case.cells) if case.incident else fit.columns
     return AttributionResult(
         method=METHOD,
         headline=_headline(explained, sets, signal),
@@ -62,8 +62,8 @@ def attribute(case: AttributionCase) -> AttributionResult:
             for row in fit.reconciliation.never_logged
         ),
         mix=explained.mix,
-        trace_count=len(case.traces),
-        with_signal_count=int(everything.signal.size),
+        trace_count=case.trace_count,
+        with_signal_count=everything.trace_count,
         change_count=len(case.changes),
     )  # fmt: skip
 

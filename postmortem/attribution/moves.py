@@ -55,7 +55,7 @@ def observed_moves(
                 if version in known:
                     continue
                 certain = _reported(reported, name, version, scope)
-                if certain is None and not _is_new(facet, inside, int(code), int(first[code])):
+                if certain is None and not _is_new(columns, facet, inside, int(code), int(first[code])):
                     continue
                 move = certain or VersionMove(
                     name, layer, _before(facet, inside, int(first[code])), version,
@@ -79,14 +79,16 @@ def _sightings(columns: Columns, facet: Facet, inside: Masks) -> tuple[npt.NDArr
     rows = np.flatnonzero(inside & (facet.codes >= 0))
     first = np.full(len(facet.values), columns.seconds.size, dtype=np.intp)
     np.minimum.at(first, facet.codes[rows], rows)
-    return first, np.bincount(facet.codes[rows], minlength=len(facet.values))
+    sightings = np.bincount(facet.codes[rows], columns.count[rows], minlength=len(facet.values))
+    return first, sightings.astype(np.intp)
 
 
-def _is_new(facet: Facet, inside: Masks, code: int, first: int) -> bool:
+def _is_new(columns: Columns, facet: Facet, inside: Masks, code: int, first: int) -> bool:
     """Whether the version would hardly have stayed unseen until `first`, had it been there all along."""
     recorded = inside & (facet.codes >= 0)
-    before, after = int(recorded[:first].sum()), int(recorded[first:].sum())
-    sightings = int((recorded & (facet.codes == code)).sum())
+    counted = columns.count * recorded
+    before, after = float(counted[:first].sum()), float(counted[first:].sum())
+    sightings = float(counted[facet.codes == code].sum())
     return before > 0 and sightings * np.log(after / (before + after)) < np.log(LARGEST_CHANCE)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from postmortem.attribution.cases import case_edges
 from postmortem.attribution.models import Finding
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.selectors import change_records, changes_for_incident
@@ -11,6 +12,7 @@ from postmortem.incidents.models import Incident
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
+from postmortem.traces.cells import cells_of_records
 from postmortem.traces.models import EvidenceBlob, Score, Trace
 from postmortem.traces.selectors import trace_records
 
@@ -68,12 +70,19 @@ def attribution_case(incident: Incident) -> AttributionCase:
     traces = trace_records(incident)
     if not traces:
         raise UserError("There are no traces; import evidence before you run the attribution.")
+    changes = change_records(incident)
+    detected = incident.detected_at or incident.incident_end
+    baseline = (incident.baseline_start, incident.baseline_end)
+    window = (incident.incident_start, incident.incident_end)
     return AttributionCase(
         signal=incident.signal,
         worse=incident.worse,
-        detected_at=incident.detected_at or incident.incident_end,
-        traces=traces,
-        changes=change_records(incident),
-        baseline=(incident.baseline_start, incident.baseline_end),
-        incident=(incident.incident_start, incident.incident_end),
+        detected_at=detected,
+        cells=cells_of_records(
+            traces, incident.signal, edges=case_edges(changes, detected, baseline, window), bin_seconds=None
+        ),
+        trace_count=len(traces),
+        changes=changes,
+        baseline=baseline,
+        incident=window,
     )

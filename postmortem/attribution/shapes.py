@@ -7,7 +7,7 @@ from typing import Literal
 
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
-from postmortem.traces.records import TraceRecord
+from postmortem.traces.cells import Cells
 
 Span = tuple[datetime, datetime]
 Interval = tuple[float, float]
@@ -20,13 +20,15 @@ class AttributionCase:
     """One question: which change made `signal` worse before `detected_at`?
 
     `worse` is "lower" or "higher". `baseline` and `incident` are (start, end) in UTC, None where the
-    method shall find them. Traces without the signal are counted and otherwise left out.
+    method shall find them. `cells` hold the traces that have the signal, in order of time; `trace_count` counts
+    those without it too.
     """
 
     signal: str
     worse: str
     detected_at: datetime
-    traces: Sequence[TraceRecord]
+    cells: Cells
+    trace_count: int
     changes: Sequence[ChangeRecord]
     baseline: Span | None = None
     incident: Span | None = None

@@ -59,15 +59,27 @@ class Contrast:
         return self.difference - Z95 * self.error, self.difference + Z95 * self.error
 
 
-def cells_of(values: Floats, exposed: npt.NDArray[np.bool_], strata: Ints) -> StrataCells:
-    """Group traces by stratum number and exposure; strata that lack either side are left out."""
+def cells_of(
+    values: Floats,
+    exposed: npt.NDArray[np.bool_],
+    strata: Ints,
+    *,
+    count: Floats | None = None,
+    squares: Floats | None = None,
+) -> StrataCells:
+    """Group rows by stratum number and exposure; strata that lack either side are left out.
+
+    A row is a trace, or the mean of `count` traces whose sum of squares is `squares`.
+    """
     size = int(strata.max()) + 1 if strata.size else 0
-    sums = []
+    each = np.ones(values.size) if count is None else count
+    squared = values * values if squares is None else squares
+    sums: list[Floats] = []
     for side in (exposed, ~exposed):
-        rows, part = strata[side], values[side]
-        sums.append(np.bincount(rows, minlength=size).astype(float))
-        sums.append(np.bincount(rows, weights=part, minlength=size))
-        sums.append(np.bincount(rows, weights=part * part, minlength=size))
+        rows = strata[side]
+        sums.append(np.bincount(rows, each[side], minlength=size).astype(np.float64))
+        sums.append(np.bincount(rows, (each * values)[side], minlength=size).astype(np.float64))
+        sums.append(np.bincount(rows, squared[side], minlength=size).astype(np.float64))
     both = (sums[0] > 0) & (sums[3] > 0)
     return StrataCells(*(column[both] for column in sums))
 

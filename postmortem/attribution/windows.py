@@ -99,9 +99,9 @@ def measure_windows(fit: Fit, onset: OnsetFinding | None) -> Windows:
                 "move the window or import traces from that time."
             )
         masks[name] = mask
-        levels[name] = WindowLevel(begin, end, level_of(everything.signal[mask], binary=everything.is_binary))
-    before, after = everything.signal[masks["baseline"]], everything.signal[masks["incident"]]
-    if min(before.size, after.size) < 2:
+        levels[name] = WindowLevel(begin, end, level_of(everything.moments(mask), binary=everything.is_binary))
+    before, after = everything.moments(masks["baseline"]), everything.moments(masks["incident"])
+    if min(before.count, after.count) < 2:
         raise UserError("A window holds a single trace; move the windows or import more traces.")
     drop = difference_of(after, before, binary=everything.is_binary)
     return Windows(levels["baseline"], levels["incident"], masks["baseline"], masks["incident"], drop)
@@ -115,7 +115,7 @@ def signal_series(columns: Columns) -> tuple[WindowLevel, ...]:
     return tuple(
         WindowLevel(
             _moment(float(edges[i])), _moment(float(edges[i + 1])),
-            level_of(columns.signal[places[i] : places[i + 1]], binary=binary),
+            level_of(columns.moments(slice(places[i], places[i + 1])), binary=binary),
         )
         for i in range(_SERIES_BINS)
         if places[i + 1] > places[i]

@@ -29,6 +29,7 @@ from postmortem.changes.lineage import (
     visit_at,
 )
 from postmortem.changes.records import ChangeRecord
+from postmortem.traces.cells import Cells, cells_of_traces
 from postmortem.traces.records import TraceRecord
 
 Basis = Literal["observed", "inferred", "expected", "outside"]
@@ -37,7 +38,7 @@ OBSERVED, INFERRED, EXPECTED, OUTSIDE = range(4)
 DEFAULT_CANARY_SHARE = 0.1  # for a canary whose log does not say how large it was
 
 Floats = npt.NDArray[np.float64]
-_Cell = tuple[Mapping[str, str], npt.NDArray[np.intp]]
+_Group = tuple[Mapping[str, str], npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class ExposureMatrix:
-    """Exposure of every trace (rows) to every change (columns, in the order given).
+    """Exposure of every trace or cell (rows) to every change (columns, in the order given).
 
     `shares` are 0 to 1; `basis` are positions in BASES.
     """
@@ -106,23 +107,51 @@ def exposure(change: ChangeRecord, trace: TraceRecord, log: Sequence[ChangeRecor
 
 
 def exposure_matrix(changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> ExposureMatrix:
-    """`exposure` of every trace to every change, with `changes` as the log.
+    """`exposure` of every trace to every change, with `changes` as the log."""
+    return exposure_of_cells(changes, cells_of_traces(traces))
 
-    Works per cell, not per trace: traces that agree on the facets that a change's lineage looks at share
-    one answer up to the clock, and the clock is one array operation.
+
+def exposure_of_cells(changes: Sequence[ChangeRecord], cells: Cells) -> ExposureMatrix:
+    """`exposure` of every cell to every change, at the mean time of the cell's traces.
+
+    Cells whose profiles agree on the facets that a change's lineage looks at share one answer up to the clock,
+    and the clock is one array operation; so the cost grows with profiles and cells, not with traces.
     """
-    shares = np.zeros((len(traces), len(changes)))
-    basis = np.full((len(traces), len(changes)), OUTSIDE, dtype=np.uint8)
-    if not traces:
+    size = cells.seconds.size
+    shares = np.zeros((size, len(changes)), order="F")
+    basis = np.full((size, len(changes)), OUTSIDE, dtype=np.uint8, order="F")
+    if not size:
         return ExposureMatrix(shares, basis)
-    seconds = np.array([trace.timestamp.timestamp() for trace in traces])
-    cells = _Cells(changes, traces)
+    groups = _Groups(changes, cells)
     for column, change in enumerate(changes):
         versioned = bool(change.facet and change.to_version)
         peers = [c for c in changes if c.facet == change.facet and c.to_version] if versioned else [change]
-        for facets, rows in cells.of(peers):
-            _fill_cell(change, facets, changes, seconds[rows], (shares, basis, rows, column))
+        for facets, rows in groups.of(peers):
+            _fill_cell(change, facets, changes, cells.seconds[rows], (shares, basis, rows, column))
     return ExposureMatrix(shares, basis)
+
+
+def clock_shares(change: ChangeRecord, cells: Cells, shifts: Sequence[float]) -> list[Floats]:
+    """Exposure of every cell by scope and clock alone, had the change come so many seconds after its log's times."""
+    in_scope = np.array([scope_share(change, profile) for profile in cells.profiles])[cells.profile]
+    stage = change.stage_facet if change.rollout == "staged" else None
+    places: list[_Group] = [({}, np.flatnonzero(in_scope > 0))]
+    if stage is not None:
+        codes, values = cells.codes(stage)
+        places = [
+            (
+                {stage: values[code]} if code >= 0 else {},
+                np.flatnonzero((codes[cells.profile] == code) & (in_scope > 0)),
+            )
+            for code in range(-1, len(values))
+        ]
+    shifted = []
+    for shift in shifts:
+        column = np.zeros(cells.seconds.size)
+        for facets, rows in places:
+            column[rows] = in_scope[rows] * _rollout_shares(change, cells.seconds[rows] - shift, facets)
+        shifted.append(column)
+    return shifted
 
 
 def _fill_cell(
@@ -208,11 +237,11 @@ def _held_over_time(change_id: str, visits: Sequence[VersionState], seconds: Flo
     return held
 
 
-class _Cells:
-    """Traces grouped by what a lineage can tell apart. Each facet is encoded once, for all changes."""
+class _Groups:
+    """Cells grouped by what a lineage can tell apart. Each facet is encoded once a profile, for all changes."""
 
-    def __init__(self, changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> None:
-        self._traces = traces
+    def __init__(self, changes: Sequence[ChangeRecord], cells: Cells) -> None:
+        self._cells = cells
         values: dict[str, set[str]] = {}
         for change in changes:
             for facet, touched in change.scope.items():
@@ -224,10 +253,10 @@ class _Cells:
         # 0: not recorded; 1: a value that no log mentions; one code for each value that some log does.
         self._sizes = {facet: len(mentioned) + 2 for facet, mentioned in values.items()}
         self._codes = {facet: self._encode(facet, mentioned) for facet, mentioned in values.items()}
-        self._known: dict[tuple[str, ...], list[_Cell]] = {}
+        self._known: dict[tuple[str, ...], list[_Group]] = {}
 
-    def of(self, peers: Sequence[ChangeRecord]) -> "list[_Cell]":
-        """The cells that the logs of `peers` can tell apart: facets of each, and its rows."""
+    def of(self, peers: Sequence[ChangeRecord]) -> "list[_Group]":
+        """The groups that the logs of `peers` can tell apart: facets of each, and its rows."""
         names: set[str] = {peer.stage_facet for peer in peers if peer.stage_facet}
         for peer in peers:
             names.update(peer.scope)
@@ -240,18 +269,20 @@ class _Cells:
 
     def _encode(self, facet: str, mentioned: set[str]) -> npt.NDArray[np.int64]:
         code = {value: number for number, value in enumerate(sorted(mentioned), start=2)}
-        found = (trace.facets.get(facet) for trace in self._traces)
+        found = (profile.get(facet) for profile in self._cells.profiles)
         return np.array([0 if value is None else code.get(value, 1) for value in found], dtype=np.int64)
 
-    def _group(self, names: Sequence[str]) -> "list[_Cell]":
-        key = np.zeros(len(self._traces), dtype=np.int64)
+    def _group(self, names: Sequence[str]) -> "list[_Group]":
+        profiles = self._cells.profiles
+        key = np.zeros(len(profiles), dtype=np.int64)
         for name in names:
             # Renumbered after each facet, so that no number of facets overflows.
             key = np.unique(key * self._sizes[name] + self._codes[name], return_inverse=True)[1]
-        order = np.argsort(key, kind="stable")
-        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-        cells: list[_Cell] = []
+        of_row = key[self._cells.profile]
+        order = np.argsort(of_row, kind="stable")
+        starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
+        groups: list[_Group] = []
         for rows in np.split(order, starts[1:]):
-            facets = self._traces[rows[0]].facets
-            cells.append(({name: facets[name] for name in names if name in facets}, rows))
-        return cells
+            facets = profiles[self._cells.profile[rows[0]]]
+            groups.append(({name: facets[name] for name in names if name in facets}, rows))
+        return groups

@@ -1,17 +1,22 @@
 """The join read the other way: what the logs claim and no trace shows, what the traces show and no log mentions."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from math import lgamma, log
 
-from postmortem.changes.exposure import BASES, exposure_matrix
+import numpy as np
+import numpy.typing as npt
+
+from postmortem.changes.exposure import OBSERVED, OUTSIDE, ExposureMatrix, exposure_of_cells
 from postmortem.changes.lineage import scope_share
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import format_moment
 from postmortem.lib.layers import Layer
+from postmortem.traces.cells import Cells, cells_of_traces
 from postmortem.traces.records import TraceRecord
+
+Codes = npt.NDArray[np.int32]
 
 # In which layer a moved version lies, and the facet whose value names the thing that has the version.
 VERSION_FACETS: Mapping[str, tuple[Layer, str | None]] = {
@@ -27,6 +32,7 @@ VERSION_FACETS: Mapping[str, tuple[Layer, str | None]] = {
 }
 FEWEST_TRACES = 5  # a version seen less often says too little
 LARGEST_CHANCE = 1e-6  # that a version which was there all along stayed unseen for so long
+RECENT_TRACES = 200  # that tell which version ran before a new one
 _KIND_OF_TRAFFIC = ("environment", "region", "segment")
 
 
@@ -65,35 +71,43 @@ class Reconciliation:
 
 def reconcile(changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> Reconciliation:
     """Compare change logs with traces, both ways. Without traces nothing can be said: both lists are empty."""
-    if not traces:
+    return reconcile_cells(changes, cells_of_traces(sorted(traces, key=lambda trace: trace.timestamp)))
+
+
+def reconcile_cells(
+    changes: Sequence[ChangeRecord], cells: Cells, exposures: ExposureMatrix | None = None
+) -> Reconciliation:
+    """`reconcile` of cells in order of time; `exposures` are those of the cells, if somebody has them already."""
+    if not cells.seconds.size:
         return Reconciliation([], [])
-    in_order = sorted(traces, key=lambda trace: trace.timestamp)
-    return Reconciliation(_never_observed(changes, in_order), _never_logged(changes, in_order))
+    matrix = exposures or exposure_of_cells(changes, cells)
+    return Reconciliation(_never_observed(changes, cells, matrix), _never_logged(changes, cells))
 
 
-def _never_observed(changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> list[NeverObserved]:
-    matrix = exposure_matrix(changes, traces)
+def _never_observed(changes: Sequence[ChangeRecord], cells: Cells, matrix: ExposureMatrix) -> list[NeverObserved]:
     missing = []
     for column, change in enumerate(changes):
         shares, basis = matrix.shares[:, column], matrix.basis[:, column]
-        inside = basis != BASES.index("outside")
-        observed = basis == BASES.index("observed")
+        observed = basis == OBSERVED
+        last = observed.size - 1 - int(np.argmax(observed[::-1]))
         # Where traces record the version, they alone decide; the clock is for those that do not.
-        recorded_since = any(traces[row].timestamp >= change.at for row in observed.nonzero()[0][::-1][:1])
+        recorded_since = bool(observed[last]) and cells.seconds[last] >= change.at.timestamp()
         reached = shares[observed].any() if recorded_since else shares.any()
         if not reached:
-            missing.append(NeverObserved(change.id, change.layer, _reason(change, traces, bool(inside.any()))))
+            in_scope = bool((basis != OUTSIDE).any())
+            missing.append(NeverObserved(change.id, change.layer, _reason(change, cells, in_scope)))
     return missing
 
 
-def _reason(change: ChangeRecord, traces: Sequence[TraceRecord], in_scope: bool) -> str:
+def _reason(change: ChangeRecord, cells: Cells, in_scope: bool) -> str:
     if not in_scope:
         return f"No trace is in its scope ({_scope_text(change.scope)})."
-    if change.at > traces[-1].timestamp:
-        return f"It came after the last trace ({format_moment(traces[-1].timestamp)})."
+    last = float(cells.seconds[-1])
+    if change.at.timestamp() > last:
+        return f"It came after the last trace ({format_moment(datetime.fromtimestamp(last, UTC))})."
     if change.facet and change.to_version:
         of = f" of {_scope_text(change.scope)}" if change.scope else ""
-        if any(change.facet in trace.facets and scope_share(change, trace.facets) for trace in traces):
+        if any(change.facet in profile and scope_share(change, profile) for profile in cells.profiles):
             return f"No trace runs on {change.facet} {change.to_version}{of} or on a later one that holds it."
     return "No trace meets its scope and time."
 
@@ -102,20 +116,24 @@ def _scope_text(scope: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(f"{facet} = {' or '.join(values)}" for facet, values in scope.items())
 
 
-def _never_logged(changes: Sequence[ChangeRecord], traces: Sequence[TraceRecord]) -> list[VersionMove]:
+def _never_logged(changes: Sequence[ChangeRecord], cells: Cells) -> list[VersionMove]:
     moves: list[VersionMove] = []
+    kinds = _kinds(cells)
     for facet, (layer, owner) in _version_facets(changes).items():
+        codes, versions = cells.codes(facet)
+        if len(versions) < 2:
+            continue
         logged = [change for change in changes if change.facet == facet and change.to_version]
-        groups: dict[str | None, list[TraceRecord]] = {}
-        for trace in traces:
-            if facet in trace.facets:
-                groups.setdefault(trace.facets.get(owner) if owner else None, []).append(trace)
-        for value, group in groups.items():
-            scope = {owner: value} if owner and value is not None else {}
+        owners, names = cells.codes(owner) if owner else (np.full(codes.size, -1, dtype=np.int32), ())
+        version, owned = codes[cells.profile], owners[cells.profile]
+        for code in np.unique(owned[version >= 0]):
+            scope = {owner: names[code]} if owner and code >= 0 else {}
             known = {change.to_version for change in logged if scope_share(change, scope)}
-            for at, before, after, count in _new_versions(facet, group):
-                if after not in known:
-                    moves.append(VersionMove(facet, layer, before, after, at, count, scope))
+            rows = np.flatnonzero((version >= 0) & (owned == code))
+            for first, before, after, count in _new_versions(version[rows], kinds[rows], cells.count[rows]):
+                if versions[after] not in known:
+                    at = datetime.fromtimestamp(float(cells.seconds[rows[first]]), UTC)
+                    moves.append(VersionMove(facet, layer, versions[before], versions[after], at, count, scope))
     return sorted(moves, key=lambda move: (move.at, move.facet, move.to_version))
 
 
@@ -128,38 +146,48 @@ def _version_facets(changes: Iterable[ChangeRecord]) -> dict[str, tuple[Layer, s
     return facets
 
 
-def _new_versions(facet: str, traces: Sequence[TraceRecord]) -> list[tuple[datetime, str, str, int]]:
-    """Versions of one target that were not there at the start: (first seen, before, after, traces).
+def _new_versions(
+    versions: Codes, kinds: npt.NDArray[np.intp], count: npt.NDArray[np.int64]
+) -> list[tuple[int, int, int, int]]:
+    """Versions of one target that were not there at the start: (first row, before, after, traces).
 
     A version counts as new when, had it been there all along, its first sight would have come as late as
     this with a chance under LARGEST_CHANCE: C(m, k) / C(n, k) for k sightings, all in the last m of n traces.
     Sightings count only in kinds of traffic (environment, region, segment) that were there before it: a
     version that arrives together with new traffic has replaced nothing.
     """
-    first_at: dict[str, int] = {}
-    kind_first_at: dict[tuple[str | None, ...], int] = {}
-    for position, trace in enumerate(traces):
-        first_at.setdefault(trace.facets[facet], position)
-        kind_first_at.setdefault(_kind(trace), position)
-    if len(first_at) == 1:
+    seen, first_rows = np.unique(versions, return_index=True)
+    if seen.size == 1:
         return []
-    totals = Counter(trace.facets[facet] for trace in traces)
+    known_kinds, kind_first = np.unique(kinds, return_index=True)
+    first_of_kind = np.zeros(int(known_kinds[-1]) + 1, dtype=np.intp)
+    first_of_kind[known_kinds] = kind_first
+    totals = np.bincount(versions, count)
+    running = np.cumsum(count)
     found = []
-    for version, first in first_at.items():
+    for version, first in zip(seen, first_rows, strict=True):
         if totals[version] < FEWEST_TRACES or first == 0:
             continue
-        known_kinds = {kind for kind, position in kind_first_at.items() if position < first}
-        comparable = [trace for trace in traces[first:] if _kind(trace) in known_kinds]
-        sightings = sum(trace.facets[facet] == version for trace in comparable)
-        if sightings < FEWEST_TRACES or _log_chance(sightings, len(comparable), first) > log(LARGEST_CHANCE):
+        comparable = first_of_kind[kinds[first:]] < first
+        part = count[first:][comparable]
+        sightings = int(part[versions[first:][comparable] == version].sum())
+        before_count = int(running[first - 1])
+        if sightings < FEWEST_TRACES or _log_chance(sightings, int(part.sum()), before_count) > log(LARGEST_CHANCE):
             continue
-        before = Counter(trace.facets[facet] for trace in traces[max(0, first - 200) : first])
-        found.append((traces[first].timestamp, before.most_common(1)[0][0], version, totals[version]))
+        recent = int(np.searchsorted(running, before_count - RECENT_TRACES, side="right"))
+        before = int(np.bincount(versions[recent:first], count[recent:first]).argmax())
+        found.append((int(first), before, int(version), int(totals[version])))
     return found
 
 
-def _kind(trace: TraceRecord) -> tuple[str | None, ...]:
-    return tuple([trace.facets.get(facet) for facet in _KIND_OF_TRAFFIC])
+def _kinds(cells: Cells) -> npt.NDArray[np.intp]:
+    """The kind of traffic of every cell, numbered."""
+    numbers: dict[tuple[str | None, ...], int] = {}
+    of_profile = [
+        numbers.setdefault(tuple([profile.get(facet) for facet in _KIND_OF_TRAFFIC]), len(numbers))
+        for profile in cells.profiles
+    ]
+    return np.array(of_profile, dtype=np.intp)[cells.profile]
 
 
 def _log_chance(sightings: int, after: int, before: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
+from postmortem.traces.cells import cells_of_records
 from postmortem.traces.records import TraceRecord
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -80,4 +81,6 @@ def bystanders() -> list[ChangeRecord]:
 def case(traces: list[TraceRecord], changes: list[ChangeRecord], **fields: Any) -> AttributionCase:
     """A case detected nine days in."""
     defaults: dict[str, Any] = {"signal": "success", "worse": "lower", "detected_at": DETECTED}
-    return AttributionCase(traces=traces, changes=changes, **(defaults | fields))
+    chosen = defaults | fields
+    cells = cells_of_records(traces, chosen["signal"], bin_seconds=0)
+    return AttributionCase(cells=cells, trace_count=len(traces), changes=changes, **chosen)

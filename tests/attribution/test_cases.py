@@ -249,7 +249,7 @@ def test_a_case_folder_reads_back_what_was_written(tmp_path: Path) -> None:
     read = read_case(folder)
     assert read.signal == truth["metric"]
     assert set(truth["causes"]) <= {one.id for one in read.changes}
-    assert 200 < len(read.traces) <= 400
+    assert 200 < read.cells.trace_count <= read.trace_count <= 400
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from statsmodels.stats.contingency_tables import StratifiedTable
 from postmortem.attribution import bayes
 from postmortem.attribution.columns import Facet
 from postmortem.attribution.intervals import (
+    Moments,
     difference_of,
     level_of,
     mean_interval,
@@ -48,12 +49,12 @@ def test_means_agree_with_statsmodels() -> None:
     rng = np.random.default_rng(3)
     one, other = rng.normal(2, 1, 41), rng.normal(1.5, 3, 17)
     compared = weightstats.CompareMeans.from_data(one, other)
-    ours = difference_of(one, other, binary=False)
+    ours = difference_of(Moments.of(one), Moments.of(other), binary=False)
     assert ours.interval == pytest.approx(compared.tconfint_diff(usevar="unequal"))
     assert mean_interval(one.mean(), one.var(ddof=1), one.size) == pytest.approx(
         weightstats.DescrStatsW(one).tconfint_mean()
     )
-    assert level_of(np.array([1.0, 0.0, 1.0]), binary=True).interval == pytest.approx(wilson_interval(2, 3))
+    assert level_of(Moments.of(np.array([1.0, 0.0, 1.0])), binary=True).interval == pytest.approx(wilson_interval(2, 3))
 
 
 def _strata(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
