@@ -18,7 +18,7 @@ MOST_LINES = 420
 WITH_DATABASE = {"models", "services", "selectors", "apps", "admin"}
 PURE = [
     "lib/**/*.py",
-    *(f"traces/{name}.py" for name in ("records", "links", "normalise", "tree", "files", "signals")),
+    *(f"traces/{name}.py" for name in ("records", "links", "normalise", "tree", "files", "signals", "redaction")),
     *(f"changes/{name}.py" for name in ("records", "parse", "exposure", "reconcile", "prompts")),
     "attribution/*.py",
     "review/checklist.py",

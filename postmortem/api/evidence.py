@@ -12,6 +12,7 @@ from postmortem.api.base import IncidentView
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import background, services
 from postmortem.pipeline.models import Run
+from postmortem.traces import reading as readings
 from postmortem.traces import selectors
 from postmortem.traces.models import EvidenceImport, Score, Trace
 from postmortem.traces.services import import_file
@@ -270,7 +271,8 @@ class TracesView(IncidentView):
             facets={name: value for name, _, value in pairs},
             score=query.get("score", ""),
         )
-        return self.page(rows, TraceSerializer)
+        shown = readings.mask_traces(self.paginate_queryset(rows))
+        return self.get_paginated_response(TraceSerializer(shown, many=True).data)
 
 
 class TraceView(IncidentView):
@@ -280,6 +282,18 @@ class TraceView(IncidentView):
 
     @extend_schema(responses=TraceReadingSerializer)
     def get(self, request: Request, number: str, pk: int) -> Response:
-        """Its tree of observations, scores and hashes."""
+        """Its tree of observations, scores and hashes; secrets and personal data are masked."""
         trace = self.found(Trace.objects.filter(incident=self.incident), pk=pk)
-        return Response(TraceReadingSerializer(selectors.trace_reading(trace)).data)
+        return Response(TraceReadingSerializer(readings.masked_reading(trace)).data)
+
+
+class ClearTraceView(IncidentView):
+    """One trace in clear."""
+
+    serializer_class = TraceReadingSerializer
+
+    @extend_schema(request=None, responses=TraceReadingSerializer)
+    def post(self, request: Request, number: str, pk: int) -> Response:
+        """With what is masked elsewhere. The audit log keeps who looked, at what and when."""
+        trace = self.found(Trace.objects.filter(incident=self.incident).select_related("incident__feature"), pk=pk)
+        return Response(TraceReadingSerializer(readings.clear_reading(trace=trace, by=self.person)).data)

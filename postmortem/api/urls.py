@@ -38,6 +38,7 @@ _incident_patterns = [
     _at("runs/<int:pk>/cancel/", evidence.RunCancelView, "run-cancel"),
     _at("traces/", evidence.TracesView, "traces"),
     _at("traces/<int:pk>/", evidence.TraceView, "trace"),
+    _at("traces/<int:pk>/clear/", evidence.ClearTraceView, "trace-clear"),
     _at("changes/", changes.ChangesView, "changes"),
     _at("changes/file/", changes.ChangesFileView, "changes-file"),
     _at("changes/prompts/", changes.PromptPullView, "changes-prompts"),

@@ -23,6 +23,7 @@ class Capability(StrEnum):
     ACT = "add or change action items"
     MANAGE = "change who takes part or who may see this incident"
     PUBLISH = "publish the report"
+    REVEAL = "see secrets and personal data in clear"
     CONFIGURE = "change connections, people or teams"
 
 
@@ -42,6 +43,7 @@ _NEEDED_RANK = {
     Capability.SIGN: 2,
     Capability.MANAGE: 2,
     Capability.PUBLISH: 2,
+    Capability.REVEAL: 2,
     Capability.CONFIGURE: 3,
 }
 

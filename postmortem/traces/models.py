@@ -120,6 +120,46 @@ class TraceBlob(models.Model):
         constraints: ClassVar = [models.UniqueConstraint(fields=["trace", "blob"], name="trace_blob_once")]
 
 
+class TraceLabel(models.Model):
+    """What a reviewer said of a trace after reading it. The newest that nobody took back counts; all are kept."""
+
+    class Value(models.TextChoices):
+        FAIL = "fail", "Failing"
+        FINE = "fine", "Fine"
+
+    trace = models.ForeignKey(Trace, on_delete=models.CASCADE, related_name="labels")
+    value = models.CharField(max_length=10, choices=Value.choices)
+    by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["at", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(value__in=["fail", "fine"]), name="label_is_fail_or_fine"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["trace", "at"], name="label_trace_time")]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class RedactionPattern(models.Model):
+    """Something of the house that is masked besides the patterns that come along. Retired ones are kept."""
+
+    kind = models.CharField(max_length=60)
+    pattern = models.CharField(max_length=300)  # RE2 syntax
+    added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["kind", "id"]
+
+    def __str__(self) -> str:
+        return self.kind
+
+
 class Score(models.Model):
     """One score on a trace. `value` is null for text scores."""
 

@@ -18,7 +18,7 @@ from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
 from postmortem.traces.services import read_blob
-from postmortem.traces.signals import SIGNALS, signal_label
+from postmortem.traces.signals import LABEL, SIGNALS, signal_label
 from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
@@ -214,6 +214,7 @@ def signals(incident: Incident) -> list[SignalChoice]:
     )
     if not found.pop("errors"):
         found["error"] = 0
+    found["label"] = Score.objects.filter(trace__incident=incident, name=LABEL).count()
     scored = (
         Score.objects.filter(trace__incident=incident, value__isnull=False)
         .values_list("name")

@@ -1,4 +1,4 @@
-"""Signals: what got worse. Four are built in, everything else is the name of a score. No Django here."""
+"""Signals: what got worse. Five are built in, everything else is the name of a score. No Django here."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,19 @@ class SignalKind:
     worse: str
 
 
+LABEL = "label"  # what reviewers said: 1 failing, 0 fine
+
 SIGNALS: dict[str, SignalKind] = {
     "latency": SignalKind("Latency", "s", "higher"),
     "time_to_first_token": SignalKind("Time to first token", "s", "higher"),
     "cost": SignalKind("Cost", "USD", "higher"),
     "error": SignalKind("Error rate", "share", "higher"),
+    LABEL: SignalKind("Failing, as reviewers labelled it", "share", "higher"),
 }
 
 
 def signal_value(record: TraceRecord, signal: str) -> float | None:
-    """The signal's value for one trace: seconds, USD, 1 or 0 for errors, or the score; None if not recorded."""
+    """The signal's value for one trace: seconds, USD, 1 or 0 for errors and labels, or the score; None without one."""
     if signal == "error":
         return 1.0 if record.has_error else 0.0
     built_in = {

@@ -10,13 +10,14 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.review import services as review
 from postmortem.review.models import Evidence
+from postmortem.traces import reading as readings
 from postmortem.traces import selectors
 from postmortem.traces.facets import FACETS, VERSION_FACETS
 from postmortem.traces.models import Score, Trace
@@ -30,7 +31,7 @@ PAGE_SIZE = 50
 OBSERVATIONS_AT_ONCE = 200
 _SCORE_COLUMNS = 4
 _FACET_FILTERS = 10
-_PREVIEW = 400
+_PREVIEW = 1500
 _DEEPEST = 8
 _ORDERS = {"": ("timestamp", "id"), "newest": ("-timestamp", "-id"), "slowest": ("-latency_seconds", "id")}
 
@@ -44,9 +45,6 @@ class ObservationRow:
     depth: int
     bar_start: float
     bar_width: float
-    shown_input: str
-    shown_output: str
-    cut: bool
 
 
 @require_GET
@@ -66,7 +64,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     scores = _scores_of(list(shown), columns)
     context = {
         "traces": shown,
-        "rows": [(trace, [scores.get((trace.pk, name)) for name in columns]) for trace in shown],
+        "rows": [(trace, [scores.get((trace.pk, name)) for name in columns]) for trace in readings.mask_traces(shown)],
         "columns": columns,
         "score_names": names,
         "text": text,
@@ -116,13 +114,25 @@ def cite(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     return _detail(request, incident, trace, form, status=400)
 
 
-@require_GET
+@require_POST
+def clear(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """The trace in clear. A form and no link, so that nobody looks by accident; each look is recorded."""
+    incident = open_incident(request, number, Capability.REVEAL)
+    return _detail(request, incident, _trace(incident, pk), EvidenceForm(initial={"direction": "for"}), in_clear=True)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 def observation(request: HttpRequest, number: str, pk: int, place: int) -> HttpResponse:
-    """One observation whole: input, output, metadata, parameters."""
-    incident = open_incident(request, number)
+    """One observation whole: input, output, metadata, parameters. Masked; a POST asks for it in clear."""
+    in_clear = request.method == "POST"
+    incident = open_incident(request, number, Capability.REVEAL if in_clear else Capability.VIEW)
     trace = _trace(incident, pk)
     try:
-        nodes = list(flatten(selectors.trace_reading(trace).roots))
+        if in_clear:
+            reading = readings.clear_reading(trace=trace, by=request.user, place=f"observation {place + 1}")
+        else:
+            reading = readings.masked_reading(trace, range(place, place + 1))
+        nodes = list(flatten(reading.roots))
     except UserError as error:
         raise Http404(str(error)) from error
     if not 0 <= place < len(nodes):
@@ -130,6 +140,7 @@ def observation(request: HttpRequest, number: str, pk: int, place: int) -> HttpR
     found = nodes[place].observation
     context = {
         "trace": trace,
+        "in_clear": in_clear,
         "observation": found,
         "place": place,
         "metadata": _pretty(dict(found.metadata)),
@@ -138,26 +149,44 @@ def observation(request: HttpRequest, number: str, pk: int, place: int) -> HttpR
         "after": place + 1 if place + 1 < len(nodes) else None,
         "count": len(nodes),
     }
+    if request.htmx and request.htmx.target == f"io-{place}":
+        context |= {
+            "incident": incident,
+            "shown_input": found.input[:_PREVIEW],
+            "shown_output": found.output[:_PREVIEW],
+        }
+        return render(request, "traces/_observation.html", context)
     return render_stage(request, "traces/observation.html", incident, "evidence", context)
 
 
 def _detail(
-    request: HttpRequest, incident: Incident, trace: Trace, form: EvidenceForm, status: int = 200
+    request: HttpRequest,
+    incident: Incident,
+    trace: Trace,
+    form: EvidenceForm,
+    status: int = 200,
+    *,
+    in_clear: bool = False,
 ) -> HttpResponse:
     refused = ""
     reading = None
+    asked = request.GET.get("from", "0")
+    first = int(asked) if asked.isdecimal() and len(asked) < 9 else 0
+    after = first + OBSERVATIONS_AT_ONCE
     try:
-        reading = selectors.trace_reading(trace)
+        if in_clear:
+            reading = readings.clear_reading(trace=trace, by=request.user)
+        else:
+            reading = readings.masked_reading(trace, range(first, after))
     except UserError as error:
         refused = str(error)
     nodes = list(flatten(reading.roots)) if reading else []
-    first = request.GET.get("from", "0")
-    first = min(int(first), max(0, len(nodes) - 1)) if first.isdecimal() and len(first) < 9 else 0
-    after = first + OBSERVATIONS_AT_ONCE
     context = {
+        "in_clear": in_clear,
         "trace": trace,
         "incident": incident,
         "rows": _rows(nodes, first),
+        "span_seconds": _span_seconds(nodes),
         "first": first,
         "next_from": after if after < len(nodes) else None,
         "observation_count": len(nodes),
@@ -178,12 +207,19 @@ def _detail(
     return render_stage(request, "traces/trace.html", incident, "evidence", context, status=status)
 
 
+def _span_seconds(nodes: list[ObservationNode]) -> float:
+    """From the first start to the last end, in seconds."""
+    if not nodes:
+        return 0.0
+    end = max(node.observation.end or node.observation.start for node in nodes)
+    return (end - min(node.observation.start for node in nodes)).total_seconds()
+
+
 def _rows(nodes: list[ObservationNode], first: int) -> list[ObservationRow]:
     if not nodes:
         return []
     begin = min(node.observation.start for node in nodes)
-    end = max(node.observation.end or node.observation.start for node in nodes)
-    span = max((end - begin).total_seconds(), 1e-6)
+    span = max(_span_seconds(nodes), 1e-6)
 
     def place_of(moment: datetime) -> float:
         return 100 * (moment - begin).total_seconds() / span
@@ -199,9 +235,6 @@ def _rows(nodes: list[ObservationNode], first: int) -> list[ObservationRow]:
                 depth=min(node.depth, _DEEPEST),
                 bar_start=round(min(start, 99.2), 2),
                 bar_width=round(max(place_of(found.end or found.start) - start, 0.8), 2),
-                shown_input=found.input[:_PREVIEW],
-                shown_output=found.output[:_PREVIEW],
-                cut=len(found.input) > _PREVIEW or len(found.output) > _PREVIEW,
             )
         )
     return rows
@@ -228,6 +261,7 @@ def _pretty(value: Any) -> str:
 urlpatterns = [
     path("incidents/<str:number>/traces/", page, name="trace-list"),
     path("incidents/<str:number>/traces/<int:pk>/", detail, name="trace-detail"),
+    path("incidents/<str:number>/traces/<int:pk>/clear/", clear, name="trace-clear"),
     path("incidents/<str:number>/traces/<int:pk>/cite/", cite, name="trace-cite"),
     path("incidents/<str:number>/traces/<int:pk>/observations/<int:place>/", observation, name="trace-observation"),
 ]

@@ -1,11 +1,12 @@
 """Tags that write layers, verdicts, moments and rates the same way on every page."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from postmortem.lib.clock import describe_duration
 from postmortem.lib.layers import Layer
@@ -40,6 +41,15 @@ def verdict(value: str) -> SafeString:
     if not name:
         return format_html('<span class="badge missing">{}</span>', "No verdict")
     return format_html('<span class="badge verdict-{}">{}</span>', name.lower(), name)
+
+
+_MASK = re.compile(r"\[masked: ([a-z0-9 /-]{1,60})\]")
+
+
+@register.filter
+def masks(value: str | None) -> SafeString:
+    """Trace text, escaped, with what was masked in it set apart."""
+    return mark_safe(_MASK.sub(r'<mark class="masked">\1</mark>', escape(value or "")))  # noqa: S308, escaped
 
 
 @register.filter
