@@ -1,13 +1,10 @@
-"""OTLP/JSON trace files: spans with GenAI, OpenInference or Langfuse attributes, in Langfuse's own words. Pure.
+"""OTLP/JSON trace files (the JSON encoding of opentelemetry-proto 1.x), in Langfuse's own words. Pure.
 
-Sources: the OTLP/JSON encoding of opentelemetry-proto 1.x, the OpenTelemetry semantic conventions for generative
-AI, and the OpenInference specification. Every attribute stays in the observation's metadata, where the facet map
-looks for what has no field of its own.
+What the attributes mean is told by `conventions`.
 """
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,47 +12,9 @@ from typing import Any
 
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
+from postmortem.traces.conventions import Attributes, observation_row
 from postmortem.traces.values import MAX_ID, check_depth, number, short_text
 
-Attributes = dict[str, Any]
-
-_KINDS = {
-    "LLM": "GENERATION", "CHAT": "GENERATION", "TEXT_COMPLETION": "GENERATION", "GENERATE_CONTENT": "GENERATION",
-    "GENERATION": "GENERATION", "EMBEDDING": "EMBEDDING", "EMBEDDINGS": "EMBEDDING", "RETRIEVER": "RETRIEVER",
-    "RETRIEVAL": "RETRIEVER", "RERANKER": "RETRIEVER", "TOOL": "TOOL", "EXECUTE_TOOL": "TOOL", "AGENT": "AGENT",
-    "INVOKE_AGENT": "AGENT", "CREATE_AGENT": "AGENT", "CHAIN": "CHAIN", "GUARDRAIL": "GUARDRAIL",
-    "EVALUATOR": "EVALUATOR", "EVENT": "EVENT",
-}  # fmt: skip
-# For each field of an observation the attributes that may hold it, the most telling first.
-_FIELDS = {
-    "model": (
-        "langfuse.observation.model.name", "gen_ai.request.model", "llm.model_name", "embedding.model_name",
-        "reranker.model_name", "gen_ai.response.model",
-    ),
-    "input": (
-        "langfuse.observation.input", "input.value", "gen_ai.input.messages", "gen_ai.prompt",
-        "gen_ai.tool.call.arguments",
-    ),
-    "output": (
-        "langfuse.observation.output", "output.value", "gen_ai.output.messages", "gen_ai.completion",
-        "gen_ai.tool.call.result",
-    ),
-    "sessionId": ("langfuse.session.id", "session.id", "gen_ai.conversation.id"),
-    "userId": ("langfuse.user.id", "user.id", "enduser.id"),
-    "promptName": ("langfuse.observation.prompt.name", "gen_ai.prompt.name"),
-    "promptVersion": ("langfuse.observation.prompt.version", "llm.prompt_template.version"),
-    "release": ("langfuse.release", "service.version"),
-    "environment": ("langfuse.environment", "deployment.environment.name", "deployment.environment"),
-    "traceName": ("langfuse.trace.name",),
-    "tags": ("langfuse.trace.tags", "tag.tags"),
-    "completionStartTime": ("langfuse.observation.completion_start_time",),
-}  # fmt: skip
-_USAGE = {
-    "input": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
-    "output": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
-}
-_COST = ("gen_ai.usage.cost", "llm.cost.total")
-_BODIES = frozenset(name for field in ("input", "output") for name in _FIELDS[field])
 _ID = re.compile(r"[0-9a-f]{16,32}", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_NANOSECOND = 4_102_444_800 * 10**9  # the year 2100
@@ -96,23 +55,17 @@ def _span(span: Mapping[str, Any], shared: Attributes, where: str) -> Iterator[t
     events = list(_objects(span.get("events")))
     status = _object(span.get("status"))
     failed = status.get("code") in {2, "2", "STATUS_CODE_ERROR"}
-    row: dict[str, Any] = {
-        "id": identifier,
-        "traceId": trace_id,
-        "parentObservationId": _identifier(span.get("parentSpanId")) or None,
-        "name": span.get("name"),
-        "type": _kind(attributes),
-        "startTime": format_moment(start),
-        "endTime": format_moment(end) if end else None,
-        "level": "ERROR" if failed else "DEFAULT",
-        "statusMessage": status.get("message") or (_exception(events) if failed else ""),
-        "metadata": {name: value for name, value in attributes.items() if name not in _BODIES},
-        "usageDetails": {
-            name: amount for name, names in _USAGE.items() if (amount := number(_first(attributes, names))) is not None
-        },
-        "totalCost": number(_first(attributes, _COST)),
-    }
-    row |= {field: found for field, names in _FIELDS.items() if (found := _first(attributes, names)) not in (None, "")}
+    row = observation_row(
+        identifier=identifier,
+        trace_id=trace_id,
+        parent_id=_identifier(span.get("parentSpanId")),
+        name=span.get("name"),
+        start=start,
+        end=end,
+        attributes=attributes,
+        failed=failed,
+        message=status.get("message") or (_exception(events) if failed else ""),
+    )
     yield "observation", row
     for position, event in enumerate(events):
         if event.get("name") == "gen_ai.evaluation.result":
@@ -137,13 +90,6 @@ def _evaluation(event: Mapping[str, Any], row: dict[str, Any], position: int) ->
                 "timestamp": format_moment(at) if at else row["startTime"],
             },
         )
-
-
-def _kind(attributes: Attributes) -> str:
-    for name in ("langfuse.observation.type", "openinference.span.kind", "gen_ai.operation.name"):
-        if kind := _KINDS.get(short_text(attributes.get(name), 40).upper()):
-            return kind
-    return "GENERATION" if "gen_ai.request.model" in attributes or "llm.model_name" in attributes else "SPAN"
 
 
 def _exception(events: list[Mapping[str, Any]]) -> str:
@@ -178,14 +124,6 @@ def _value(value: object) -> Any:
     return next(
         (told[name] for name in ("stringValue", "doubleValue", "boolValue", "bytesValue") if name in told), None
     )
-
-
-def _first(attributes: Attributes, names: tuple[str, ...]) -> Any:
-    for name in names:
-        value = attributes.get(name)
-        if value not in (None, ""):
-            return json.dumps(value) if isinstance(value, dict) else value
-    return None
 
 
 def _identifier(value: object) -> str:
