@@ -148,6 +148,7 @@ WHITENOISE_MANIFEST_STRICT = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 IMPORT_MAX_FILE_BYTES = env.int("IMPORT_MAX_FILE_BYTES", 200 * 1024 * 1024)
+RETIREMENTS_FILE = env.str("POSTMORTEM_RETIREMENTS_FILE", "")  # model retirements besides our own list
 IMPORT_WINDOW_MAX_TRACES = env.int("IMPORT_WINDOW_MAX_TRACES", 5000)
 SOURCE_READ_TIMEOUT_SECONDS = env.float("SOURCE_READ_TIMEOUT_SECONDS", 60.0)
 
@@ -200,6 +201,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Fields of the same name with different choices need names of their own in the schema.
     "ENUM_NAME_OVERRIDES": {
+        "LayerEnum": "postmortem.lib.layers.LAYER_CHOICES",
         "RoleEnum": "postmortem.accounts.models.Role",
         "ParticipantRoleEnum": "postmortem.incidents.models.ParticipantRole",
         "IncidentStatusEnum": "postmortem.incidents.models.Status",

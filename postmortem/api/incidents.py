@@ -46,6 +46,7 @@ class IncidentSerializer(IncidentLineSerializer):
         fields = (
             *IncidentLineSerializer.Meta.fields,
             "summary", "impact", "decisions_requested", "detection_gap", "lessons", "affected_people",
+            "suspected_layer",
             "signal", "worse", "trace_name", "environment",
             "baseline_start", "baseline_end", "incident_start", "incident_end",
             "latent_since", "mitigated_at", "recovered_at", "users_recovered_at", "resolved_at",
@@ -78,6 +79,7 @@ class IncidentChangesSerializer(serializers.ModelSerializer):
         fields = (
             "revision", "title", "feature_name", "severity", "status", "visibility",
             "summary", "impact", "decisions_requested", "detection_gap", "lessons", "affected_people",
+            "suspected_layer",
             "signal", "worse", "trace_name", "environment",
             "baseline_start", "baseline_end", "incident_start", "incident_end",
             "latent_since", "onset_at", "detected_at", "mitigated_at", "recovered_at", "users_recovered_at",

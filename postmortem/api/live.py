@@ -167,7 +167,9 @@ class MeetingView(_MeetingView):
     @extend_schema(request=NewMeetingSerializer, responses={201: MeetingSerializer})
     def post(self, request: Request, number: str) -> Response:
         """Start one; the layer that the attribution suspects most comes last."""
-        layers = [summary.layer for summary in review_order(layer_summaries(self.incident))]
+        layers = [
+            summary.layer for summary in review_order(layer_summaries(self.incident), self.incident.suspected_layer)
+        ]
         minutes = self.body(NewMeetingSerializer)["minutes"]
         meeting = meetings.start_meeting(incident=self.incident, by=self.person, layers=layers, minutes=minutes)
         return self.shown(meeting, status.HTTP_201_CREATED)

@@ -1,19 +1,25 @@
 """Reads of the attribution room: findings, whether they are stale, and the case that an incident makes."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from postmortem.attribution.cases import case_edges
 from postmortem.attribution.models import Finding
+from postmortem.attribution.patterns.retirements import model_retirements
+from postmortem.attribution.patterns.shapes import PatternInput
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.selectors import change_records, changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
+from postmortem.lib.layers import Layer
 from postmortem.traces.cells import cells_of_records
 from postmortem.traces.models import EvidenceBlob, Score, Trace
+from postmortem.traces.records import TraceRecord
 from postmortem.traces.selectors import trace_records
 
 
@@ -40,12 +46,13 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
     """
     moments = {
         name: format_moment(value) if (value := getattr(incident, name)) else None
-        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at")
+        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at", "mitigated_at")
     }
     blobs = EvidenceBlob.objects.filter(imports__incident=incident).distinct().order_by("sha256")
     return {
         "signal": incident.signal,
         "worse": incident.worse,
+        "suspected_layer": incident.suspected_layer,
         **moments,
         "changes": sorted(
             [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256")
@@ -61,13 +68,16 @@ def inputs_sha256(incident: Incident) -> str:
     return sha256_hex(canonical_json(case_inputs(incident)))
 
 
-def attribution_case(incident: Incident) -> AttributionCase:
-    """The incident as a case. Raises UserError that says what is still to be entered or imported."""
+def attribution_case(incident: Incident, traces: Sequence[TraceRecord] | None = None) -> AttributionCase:
+    """The incident as a case; `traces` are its own, if somebody has read them already.
+
+    Raises UserError that says what is still to be entered or imported."""
     if not incident.signal:
         raise UserError("No signal is chosen; choose on the incident's edit page what got worse.")
     if not (incident.baseline_start and incident.baseline_end and incident.incident_start and incident.incident_end):
         raise UserError("The baseline or the incident window is missing; enter both on the incident's edit page.")
-    traces = trace_records(incident)
+    if traces is None:
+        traces = trace_records(incident)
     if not traces:
         raise UserError("There are no traces; import evidence before you run the attribution.")
     changes = change_records(incident)
@@ -85,4 +95,19 @@ def attribution_case(incident: Incident) -> AttributionCase:
         changes=changes,
         baseline=baseline,
         incident=window,
+    )
+
+
+def pattern_input(incident: Incident, traces: Sequence[TraceRecord]) -> PatternInput:
+    """The incident as the failure-pattern detectors read it. Its signal and windows must be set."""
+    return PatternInput(
+        traces=traces,
+        changes=change_records(incident),
+        signal=incident.signal,
+        worse=incident.worse,
+        baseline=(incident.baseline_start, incident.baseline_end),
+        incident=(incident.incident_start, incident.incident_end),
+        mitigated_at=incident.mitigated_at,
+        suspected=Layer(incident.suspected_layer) if incident.suspected_layer else None,
+        retirements=model_retirements(settings.RETIREMENTS_FILE),
     )

@@ -10,10 +10,13 @@ from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.attribution.interface import METHOD, attribute, result_to_json
 from postmortem.attribution.models import Finding
-from postmortem.attribution.selectors import attribution_case, inputs_sha256
+from postmortem.attribution.patterns.detectors import detect_patterns
+from postmortem.attribution.patterns.shapes import finding_to_json
+from postmortem.attribution.selectors import attribution_case, inputs_sha256, pattern_input
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.hashing import sha256_hex
+from postmortem.traces.selectors import trace_records
 
 
 def run_attribution(*, incident: Incident, by: Person) -> Finding:
@@ -23,7 +26,11 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
     """
     require(by, Capability.REVIEW, incident)
     inputs = inputs_sha256(incident)
-    result = result_to_json(attribute(attribution_case(incident)))
+    traces = trace_records(incident)
+    result = result_to_json(attribute(attribution_case(incident, traces)))
+    result["patterns"] = [
+        finding_to_json(found, number) for number, found in detect_patterns(pattern_input(incident, traces))
+    ]
     with transaction.atomic():
         # The lock keeps two runs that end together from taking one number.
         Incident.objects.select_for_update().get(pk=incident.pk)
@@ -55,5 +62,5 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
 @cache
 def code_version() -> str:
     """Short hash of the method's own source: equal code has an equal version, with or without a checkout."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     return sha256_hex(b"\0".join(source.read_bytes() for source in sources))[:12]

@@ -43,6 +43,7 @@ class Change(models.Model):
     actor = models.CharField(max_length=200, blank=True)
     link = models.CharField(max_length=1000, blank=True)
     is_rollback = models.BooleanField(default=False)
+    details = models.JSONField(default=dict, blank=True)  # what manifests and feeds tell besides
     source = models.CharField(max_length=20, choices=Source.choices)
     origin = models.CharField(max_length=400, blank=True)  # file name or connection
     raw = models.ForeignKey(EvidenceBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

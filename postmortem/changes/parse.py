@@ -20,6 +20,7 @@ MAX_FILE_BYTES = 20 * 1024 * 1024
 MAX_LINE_CHARACTERS = 64 * 1024
 MAX_CHANGES = 20_000
 MAX_SCOPE_FACETS = 20
+MAX_DETAILS_CHARACTERS = 20_000
 MAX_SCOPE_VALUES = 500
 ROLLOUTS = ("instant", "canary", "ramp", "staged")
 _LONGEST = {
@@ -108,6 +109,7 @@ def read_change(fields: Mapping[str, Any]) -> ChangeRecord:
         stage_facet=stage_facet, stage_order=stage_order,
         summary=_text(fields, "summary") or describe(id_, facet, from_version, to_version, scope),
         actor=_text(fields, "actor"), link=_link(fields), is_rollback=_flag(fields, "is_rollback"),
+        details=_details(fields),
     )  # fmt: skip
 
 
@@ -304,6 +306,21 @@ def _from_text(name: str, text: str) -> object:
     return pairs
 
 
+def _details(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest or a feed tells besides: an object of bounded size, kept as it is."""
+    value = fields.get("details")
+    if value is None or value == "":
+        return {}
+    try:
+        found = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        size = len(json.dumps(found, allow_nan=False))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError("the field “details” is not JSON.") from error
+    if not isinstance(found, dict) or size > MAX_DETAILS_CHARACTERS:
+        raise UserError(f"the field “details” must be a JSON object of up to {MAX_DETAILS_CHARACTERS:,} characters.")
+    return found
+
+
 def _facet_name(name: str) -> str:
     if not name.strip() or len(name) > _LONGEST["facet"] or "\x00" in name:
         raise UserError("a facet's name must have 1 to 80 characters.")
@@ -335,6 +352,8 @@ def to_open_format(record: ChangeRecord) -> dict[str, Any]:
         "canary_share": record.canary_share, "summary": record.summary, "actor": record.actor, "link": record.link,
         "is_rollback": record.is_rollback,
     }  # fmt: skip
+    if record.details:
+        line["details"] = dict(record.details)
     if record.stage_facet:
         line["stages"] = {"facet": record.stage_facet, "order": list(record.stage_order)}
     return line

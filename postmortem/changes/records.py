@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from postmortem.lib.layers import Layer
 
@@ -14,6 +15,7 @@ class ChangeRecord:
     `scope` maps a facet to the values that the change touched; empty means everything.
     `facet` and `to_version` name the version facet in which traces record the change, None where they do not.
     `stage_facet` and `stage_order` belong to staged rollouts, `canary_share` (0 to 1) to canaries.
+    `details` holds what feeds and manifests tell besides: precision, provenance of training rows, document counts.
     """
 
     id: str
@@ -32,3 +34,4 @@ class ChangeRecord:
     actor: str = ""
     link: str = ""
     is_rollback: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)

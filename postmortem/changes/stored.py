@@ -27,6 +27,7 @@ def record_of(change: Change) -> ChangeRecord:
         actor=change.actor,
         link=change.link,
         is_rollback=change.is_rollback,
+        details=change.details,
     )
 
 
@@ -48,4 +49,5 @@ def fields_of(record: ChangeRecord) -> dict[str, Any]:
         "actor": record.actor,
         "link": record.link,
         "is_rollback": record.is_rollback,
+        "details": dict(record.details),
     }

@@ -65,6 +65,7 @@ class Incident(models.Model):
     decisions_requested = models.TextField(blank=True)
     detection_gap = models.TextField(blank=True)
     lessons = models.TextField(blank=True)
+    suspected_layer = models.CharField(max_length=20, choices=LAYER_CHOICES, blank=True)  # named before the evidence
     affected_people = models.PositiveIntegerField(null=True, blank=True)
 
     signal = models.CharField(max_length=120, blank=True)

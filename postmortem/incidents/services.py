@@ -62,7 +62,7 @@ _ORDER = (
 )  # fmt: skip
 EDITABLE = frozenset(
     {
-        "title", "feature", "feature_name", "severity", "status", "visibility", "affected_people",
+        "title", "feature", "feature_name", "severity", "status", "visibility", "affected_people", "suspected_layer",
         "signal", "worse", "trace_name", "environment", *_TEXTS, *_WINDOWS, *_TIMES,
     }
 )  # fmt: skip

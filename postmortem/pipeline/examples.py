@@ -41,7 +41,9 @@ STAND_IN_NAME = "Stand-in Langfuse (simulated)"
 _TIMES = (
     "latent_since", "onset_at", "detected_at", "mitigated_at", "recovered_at", "users_recovered_at", "resolved_at",
 )  # fmt: skip
-_TEXTS = ("summary", "impact", "decisions_requested", "detection_gap", "lessons", "affected_people")
+_TEXTS = (
+    "summary", "impact", "decisions_requested", "detection_gap", "lessons", "affected_people", "suspected_layer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

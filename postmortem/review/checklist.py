@@ -1,7 +1,7 @@
 """The questions of a review, read from a versioned data file. No Django here."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -86,7 +86,13 @@ def parse_checklist(data: Any) -> Checklist:
 
 def prefill(question: Question, facts: ReviewFacts) -> Prefill:
     """What the join and the attribution already know about `question`, and the answer it suggests."""
-    return prefill_for(question.prefill, question.layer, facts)
+    base = prefill_for(question.prefill, question.layer, facts)
+    matched = [
+        (f"Pattern: {one['title']}", one["sentence"])
+        for one in (facts.finding or {}).get("patterns") or []
+        if one["number"] in question.patterns and one["answer"] == "match"
+    ]
+    return replace(base, known=(*base.known, *matched)) if matched else base
 
 
 def _question(layer: Layer, entry: Any) -> Question:

@@ -176,11 +176,14 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
     )
 
 
-def review_order(summaries: list[LayerSummary]) -> list[LayerSummary]:
-    """The layers so that the most suspected one is heard last: who begins with it stops looking."""
+def review_order(summaries: list[LayerSummary], suspected: str = "") -> list[LayerSummary]:
+    """The layers so that the most suspected ones are heard last: who begins with them stops looking.
+
+    Last of all comes `suspected`, the layer that the team named first; before it the attribution's favourite.
+    """
     known = [(summary.probability, summary) for summary in summaries if summary.probability is not None]
-    suspected = max(known, key=lambda pair: pair[0], default=(0.0, None))[1]
-    return sorted(summaries, key=lambda summary: summary is suspected)
+    favourite = max(known, key=lambda pair: pair[0], default=(0.0, None))[1]
+    return sorted(summaries, key=lambda summary: (summary.layer == suspected, summary is favourite))
 
 
 def layer_summaries(incident: Incident) -> list[LayerSummary]:

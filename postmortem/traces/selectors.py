@@ -1,7 +1,7 @@
 """Reads of the traces room."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -135,6 +135,14 @@ def trace_list(
     if score:
         traces = traces.filter(Exists(Score.objects.filter(trace=OuterRef("pk"), name=score)))
     return traces
+
+
+def trace_keys(incident: Incident, external_ids: Collection[str]) -> dict[str, int]:
+    """Which of these traces the incident holds: {external id: key}. One query, none without ids."""
+    if not external_ids:
+        return {}
+    found = Trace.objects.filter(incident=incident, external_id__in=external_ids).order_by()
+    return dict(found.values_list("external_id", "pk"))
 
 
 def trace_reading(trace: Trace) -> TraceReading:

@@ -1,5 +1,7 @@
 """The Attribution page: what explains the drop, in arithmetic that a reviewer can check."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -8,11 +10,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding
 from postmortem.changes.selectors import changes_for_incident
+from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import services
 from postmortem.pipeline.models import Run
+from postmortem.report.charts.levels import levels_chart
 from postmortem.report.selectors import exposed_charts
+from postmortem.traces.selectors import trace_keys
 from postmortem.web.runs import run_context
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -55,6 +60,7 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
             "shown": [(rank, one, _starts(one, incident)) for rank, one in enumerate(shown, 1)],
             "folded": list(enumerate(hypotheses[len(shown) :], len(shown) + 1)),
             "charts": exposed_charts(finding),
+            **_patterns(incident, finding.result.get("patterns") or []),
             "stale": finding_is_stale(incident, finding),
             "summaries": summaries,
             "is_latest": runs and finding.number == runs[0].number,
@@ -71,6 +77,23 @@ def attribution_run(request: HttpRequest, number: str) -> HttpResponse:
     except UserError as error:
         messages.error(request, str(error))
     return redirect("attribution", incident.number)
+
+
+def _patterns(incident: Incident, patterns: list[dict[str, Any]]) -> dict[str, object]:
+    """The cards of the failure patterns, with their pictures and the pages of their traces."""
+    for one in patterns:
+        one["missing_title"] = f"Log {'; '.join(one['missing'])}"[:200]
+        one["missing_check"] = f"At least 95% of traces record {'; '.join(one['missing'])} for 7 days"
+    ids = {external_id for one in patterns for external_id in one["traces"][:8]}
+    return {
+        "matched": [one for one in patterns if one["answer"] == "match"],
+        "unmatched": [one for one in patterns if one["answer"] == "no_match"],
+        "undecided": [one for one in patterns if one["answer"] == "not_enough_data"],
+        "pattern_charts": {
+            one["pattern"]: levels_chart(one["picture"], one["title"]) for one in patterns if one["picture"]
+        },
+        "trace_pages": trace_keys(incident, ids),
+    }
 
 
 def _starts(hypothesis: dict, incident: object) -> str:

@@ -47,7 +47,8 @@ class IncidentForm(forms.ModelForm):
     class Meta:
         model = Incident
         fields = (
-            "title", "severity", "visibility", "summary", "impact", "affected_people", "detection_gap", "lessons",
+            "title", "severity", "visibility", "suspected_layer", "summary", "impact", "affected_people",
+            "detection_gap", "lessons",
             "decisions_requested", "latent_since", "onset_at", "detected_at", "mitigated_at", "recovered_at",
             "users_recovered_at", "resolved_at", "baseline_start", "baseline_end", "incident_start", "incident_end",
         )  # fmt: skip
@@ -59,6 +60,7 @@ class IncidentForm(forms.ModelForm):
     HELP = {  # noqa: RUF012
         "summary": "What happened, for a leader who was not there. Markdown.",
         "impact": "Who was harmed, how many, how badly, what it cost. Markdown.",
+        "suspected_layer": "The layer that the team named first, before reading the evidence. It is examined last.",
         "affected_people": "People who got a wrong answer, if known.",
         "detection_gap": "What should have told us, when, and why it did not. Markdown.",
         "lessons": "What surprised us, where we were lucky. Markdown.",
@@ -71,7 +73,7 @@ class IncidentForm(forms.ModelForm):
         "users_recovered_at": "When the people who were harmed had been put right.",
         "resolved_at": "When the incident was closed by those on duty.",
     }
-    LABELS = {"affected_people": "People affected", "resolved_at": "Resolved at"}  # noqa: RUF012
+    LABELS = {"suspected_layer": "Suspected first", "affected_people": "People affected", "resolved_at": "Resolved at"}  # noqa: RUF012
 
     def __init__(self, *args: Any, may_manage: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -41,7 +41,7 @@ def start(request: HttpRequest, number: str) -> HttpResponse:
     """Open a meeting of the chosen length."""
     incident = open_incident(request, number, Capability.MANAGE)
     length = request.POST.get("minutes", "60")
-    layers = [summary.layer for summary in review_order(layer_summaries(incident))]
+    layers = [summary.layer for summary in review_order(layer_summaries(incident), incident.suspected_layer)]
     minutes = int(length) if length.isdecimal() and len(length) < 5 else 0
     return _tried(
         request,
@@ -122,7 +122,7 @@ def _render(
         "concern_form": concern_form or ConcernForm(initial={"named": True}),
         "may_lead": may(request.user, Capability.MANAGE, incident),
         "earlier": _earlier(incident, request),
-        "summaries": review_order(layer_summaries(incident)),
+        "summaries": review_order(layer_summaries(incident), incident.suspected_layer),
     }
     if meeting is not None:
         state = meetings.meeting_state(meeting)

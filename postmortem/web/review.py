@@ -170,7 +170,7 @@ def _render(
     if new_form is None:
         new_form = NewFactorForm(incident=incident, initial={"layer": request.GET.get("layer", "")[:20]})
     context = {
-        "summaries": selectors.review_order(summaries),
+        "summaries": selectors.review_order(summaries, incident.suspected_layer),
         "factors": _factor_rows(request, incident, graph, forms_of or {}),
         "graph": graph,
         "check": check,

@@ -230,7 +230,7 @@ def _render(
     context = {
         "layer": layer,
         "seen": seen,
-        "tabs": selectors.review_order(selectors.layer_summaries(incident)),
+        "tabs": selectors.review_order(selectors.layer_summaries(incident), incident.suspected_layer),
         "typed": typed,
         "choices": _CHOICES,
         "answered": seen.answered,

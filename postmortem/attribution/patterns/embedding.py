@@ -1,0 +1,181 @@
+"""Pattern 7, embedding churn: the index was built with one encoder and queries use another. Pure.
+
+Kolmogorov and Smirnov's two-sample distance tells whether similarity scores moved (scipy.stats.ks_2samp).
+"""
+
+import re
+
+import numpy as np
+from scipy import stats
+
+from postmortem.attribution.intervals import wilson_interval
+from postmortem.attribution.patterns.compare import FALSE_DISCOVERIES, FEWEST, compare, level_number, recorded, slices
+from postmortem.attribution.patterns.shapes import (
+    Number,
+    PatternFinding,
+    PatternInput,
+    Picture,
+    PictureRow,
+    SuggestedAction,
+)
+from postmortem.attribution.wording import difference_text
+from postmortem.lib.layers import Layer
+
+NAME, TITLE = "embedding_churn", "Embedding churn"
+_SIMILARITY = re.compile(r"similarity|retrieval_score|top_score|relevance_score|cosine", re.I)
+_RECALL = re.compile(r"recall|known_item|hit_rate", re.I)
+_QUERY_FACETS = ("query_encoder", "encoder_query")
+_DATED = ("embedding_date", "embedded_at", "index_version")
+_LEAST_DISTANCE, _LARGEST_CHANCE = 0.1, 1e-3
+_ACTION = SuggestedAction(
+    "Refuse a query whose encoder differs from the index's, and re-embed what is left",
+    "prevent",
+    "Encoder of the index and of the query agree in 100% of traces for 7 days; known-item recall is back at its level",
+)
+
+
+def detect(given: PatternInput) -> PatternFinding:
+    """Match when encoders differ, when similarity moves while recall falls, or failures split by embedding date."""
+    both = given.before | given.during
+    index = given.facet("encoder")
+    query = next((given.facet(name) for name in _QUERY_FACETS if recorded(given.facet(name), both) > 0.2), None)
+    if query is not None and recorded(index, both) > 0.2:
+        found = _disagreement(given, index, query)
+        if found is not None:
+            return found
+    similarity = next((name for name in given.score_names() if _SIMILARITY.search(name)), None)
+    if query is None and similarity is None:
+        return _answer(
+            "not_enough_data",
+            "The traces tell neither the encoder of the query nor how similar what it found was.",
+            missing=(
+                "facets encoder (of the index) and query_encoder",
+                "a similarity score of the best hit, and known-item recall from a daily probe",
+            ),
+        )
+    moved = _similarity(given, similarity) if similarity else None
+    if moved is not None and moved.answer == "match":
+        return moved
+    split = _partial(given)
+    if split is not None:
+        return split
+    return moved or _answer("no_match", "Index and query use the same encoder in every trace that records both.")
+
+
+def _disagreement(given: PatternInput, index: np.ndarray, query: np.ndarray) -> PatternFinding | None:
+    known = (index != "") & (query != "")
+    differ = known & (index != query)
+    during, before = known & given.during, known & given.before
+    if during.sum() < FEWEST:
+        return None
+    now, count = int((differ & during).sum()), int(during.sum())
+    earlier = float(differ[before].mean()) if before.any() else 0.0
+    interval = wilson_interval(now, count)
+    if interval[0] <= max(earlier, 0.02):
+        return None
+    told = f"In {now:,} of {count:,} traces of the incident the query's encoder is not the index's"
+    compared = compare(given, during & ~differ, during & differ)
+    numbers = [Number("Encoders differ", now / count, interval, count, "share", "incident")]
+    picture = None
+    if compared is not None:
+        told += f"; there the signal differs by {difference_text(compared.difference, given.facts)}"
+        numbers += [
+            level_number("Encoders agree", compared.first, given.facts.unit, "incident"),
+            level_number("Encoders differ", compared.second, given.facts.unit, "incident"),
+        ]
+        row = PictureRow(given.facts.label, compared.first, compared.second)
+        picture = Picture("encoders agree", "encoders differ", given.facts.unit, (row,))
+    return _answer(
+        "match",
+        told + ".",
+        numbers=tuple(numbers),
+        picture=picture,
+        evidence_for=(told,),
+        traces=given.ids(differ & given.during),
+        actions=(_ACTION,),
+    )
+
+
+def _similarity(given: PatternInput, name: str) -> PatternFinding | None:
+    values = given.of_signal(name)
+    known = np.isfinite(values)
+    one, other = values[known & given.before], values[known & given.during]
+    if min(one.size, other.size) < FEWEST:
+        return None
+    test = stats.ks_2samp(one, other)
+    distance, chance = float(test.statistic), float(test.pvalue)
+    number = Number(
+        f"Distance of {name}", distance, None, int(one.size + other.size), "", f"Kolmogorov-Smirnov, p {chance:.2g}"
+    )
+    recalls = [score for score in given.score_names() if _RECALL.search(score)]
+    recall = (
+        compare(given, given.before, given.during, values=given.of_signal(recalls[0]), worse="lower")
+        if recalls
+        else None
+    )
+    numbers = [number]
+    picture = None
+    if recall is not None:
+        facts = given.facts_of(recalls[0], "lower")
+        numbers += [
+            level_number(f"{recalls[0]} before", recall.first, facts.unit),
+            level_number(f"{recalls[0]} in the incident", recall.second, facts.unit),
+        ]
+        picture = Picture("baseline", "incident", facts.unit, (PictureRow(recalls[0], recall.first, recall.second),))
+    errors = np.array([trace.has_error for trace in given.traces], dtype=float)
+    noisy = compare(given, given.before, given.during, values=errors, worse="higher")
+    if distance < _LEAST_DISTANCE or chance > _LARGEST_CHANCE:
+        told = f"The distribution of {name} holds (distance {distance:.2f})"
+        return _answer("no_match", told + ".", numbers=tuple(numbers), picture=picture, evidence_against=(told,))
+    told = f"The distribution of {name} moved (distance {distance:.2f}, p {chance:.2g})"
+    if recall is None:
+        return _answer(
+            "not_enough_data",
+            told + "; without known-item recall nobody can say whether the right documents are still found.",
+            numbers=tuple(numbers),
+            evidence_for=(told,),
+            missing=("known-item recall from a daily probe",),
+        )
+    if recall.is_harm and not (noisy is not None and noisy.is_harm and noisy.harm.estimate > 0.02):
+        told += " with no more errors, and known-item recall fell"
+        return _answer(
+            "match",
+            told + ".",
+            numbers=tuple(numbers),
+            picture=picture,
+            evidence_for=(told,),
+            traces=given.ids(given.during & known),
+            actions=(_ACTION,),
+        )
+    return _answer(
+        "no_match",
+        told + ", and known-item recall did not fall.",
+        numbers=tuple(numbers),
+        picture=picture,
+        evidence_against=("Known-item recall holds",),
+    )
+
+
+def _partial(given: PatternInput) -> PatternFinding | None:
+    """Partial re-embedding: in the incident, failures split by when documents were embedded."""
+    facet = next((name for name in _DATED[:2] if recorded(given.facet(name), given.during) > 0.2), None)
+    if facet is None:
+        return None
+    words = given.facet(facet)
+    dates = sorted(set(words[given.during]) - {""}, key=str)
+    looks = [
+        one
+        for date in dates
+        for one in [compare(given, given.during & (words != date) & (words != ""), given.during & (words == date))]
+        if one
+    ]
+    worst = max(looks, key=lambda one: one.harm.estimate, default=None)
+    steady = any(one.q < FALSE_DISCOVERIES for one in slices(given, (facet,), given.before, given.before))
+    if worst is None or not worst.is_harm or steady:
+        return None
+    told = f"In the incident failures split by {facet}: {difference_text(worst.difference, given.facts)} between dates"
+    return _answer("match", told + ".", evidence_for=(told,), actions=(_ACTION,))
+
+
+def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:
+    return PatternFinding(NAME, TITLE, Layer.RETRIEVAL, answer, sentence, **fields)  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+"""Pattern 1, quantization slippage: a cheaper build of "the same" model holds on average and fails in a slice. Pure."""
+
+import re
+
+import numpy as np
+
+from postmortem.attribution.patterns.compare import (
+    FALSE_DISCOVERIES,
+    FEWEST,
+    Compared,
+    Slice,
+    compare,
+    exposed_sides,
+    number_of,
+    slices,
+)
+from postmortem.attribution.patterns.shapes import (
+    Masks,
+    PatternFinding,
+    PatternInput,
+    Picture,
+    PictureRow,
+    SuggestedAction,
+)
+from postmortem.attribution.wording import change_title, difference_text
+from postmortem.changes.records import ChangeRecord
+from postmortem.lib.layers import Layer
+
+NAME, TITLE = "quantization_slippage", "Quantization slippage"
+SLICES = ("segment", "intent", "prompt", "language", "tenant", "region")
+_CHEAPER = re.compile(
+    r"\b(int[48]|fp(4|8|16)|bf16|nf4|awq|gptq|gguf|quanti[sz]\w*|distill\w*|precision|turbo|mini build|engine)\b", re.I
+)
+_STRUCTURED = re.compile(r"json|schema|structured|parse|retr(y|ies)", re.I)
+_GOOD = re.compile(r"valid|ok|pass|success", re.I)
+_LOG = "the precision, engine and weights revision of every model change (details: precision)"
+
+
+def detect(given: PatternInput) -> PatternFinding:
+    """Match when the aggregate holds with the cheaper build while a slice falls or structured output fails more."""
+    model_changes = [change for change in given.changes if change.layer is Layer.MODEL]
+    cheaper = [change for change in model_changes if _is_cheaper(change)]
+    if not cheaper:
+        if model_changes:
+            return _answer(
+                "not_enough_data",
+                "The log has model changes, and none says whether precision, engine or weights changed.",
+                missing=(_LOG,),
+            )
+        return _answer("no_match", "No model change is in the log, so no cheaper build was rolled out.")
+    answers = [_of_change(given, change) for change in cheaper]
+    order = {"match": 0, "no_match": 1, "not_enough_data": 2}
+    return min(answers, key=lambda one: order[one.answer])
+
+
+def _is_cheaper(change: ChangeRecord) -> bool:
+    text = f"{change.summary} {change.from_version or ''} {change.to_version or ''}"
+    return bool(change.details.get("precision")) or bool(_CHEAPER.search(text))
+
+
+def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
+    without, with_it = exposed_sides(given, change)
+    whole = compare(given, without, with_it)
+    title = change_title(change)
+    if whole is None:
+        return _answer(
+            "not_enough_data",
+            f"{title}: fewer than {FEWEST} traces with the signal ran on one of the two sides.",
+            missing=("the served model of every trace (facet model_version or model_served)",),
+        )
+    looks = slices(given, SLICES, without, with_it)
+    structured = _structured(given, without, with_it)
+    if not looks and not structured:
+        return _answer(
+            "not_enough_data",
+            f"{title}: the traces record no slice and no structured-output check to look at.",
+            missing=("a slice of the traffic (segment, intent, language)", "a score for structured-output failures"),
+        )
+    fallen = [one for one in looks if one.q < FALSE_DISCOVERIES and not _fell_before(given, one, without)]
+    early = [one for one in looks if one.q < FALSE_DISCOVERIES and _fell_before(given, one, without)]
+    rising = [name for name, one in structured if one.is_harm]
+    numbers = [number_of("All traffic", whole, given.facts, "with it − without")]
+    numbers += [number_of(one.name, one.compared, given.facts, f"q {one.q:.3f}") for one in (fallen or looks)[:5]]
+    numbers += [number_of(name, one, given.facts_of(name, "higher"), "with it − without") for name, one in structured]
+    rows = tuple(
+        PictureRow(name, one.first, one.second)
+        for name, one in [("All traffic", whole), *((one.name, one.compared) for one in (fallen or looks)[:6])]
+    )
+    against = [f"{one.name} had fallen before the swap already" for one in early]
+    whole_text = difference_text(whole.difference, given.facts)
+    common = {
+        "numbers": tuple(numbers),
+        "picture": Picture("without", "with it", given.facts.unit, rows),
+    }
+    if whole.is_harm:
+        return _answer(
+            "no_match",
+            f"{title}: all traffic fell with it ({whole_text}), which is a plain regression and not a slippage.",
+            evidence_against=(f"All traffic: {whole_text}", *against),
+            **common,
+        )
+    if not fallen and not rising:
+        return _answer(
+            "no_match",
+            f"{title}: the aggregate holds ({whole_text}) and so does every one of {len(looks)} slices.",
+            evidence_against=tuple(against),
+            **common,
+        )
+    told = [f"{one.name}: {difference_text(one.compared.difference, given.facts)}" for one in fallen]
+    told += [f"{name} rose" for name in rising]
+    bad = with_it & _in_slices(given, fallen)
+    return _answer(
+        "match",
+        f"{title}: the aggregate holds ({whole_text}), and {'; '.join(told[:3])}.",
+        evidence_for=tuple(told),
+        evidence_against=tuple(against),
+        traces=given.ids(bad & (given.sign * given.values > given.sign * whole.first.mean)),
+        actions=(
+            SuggestedAction(
+                "Gate model builds on every slice, not on the average alone",
+                "prevent",
+                "No slice of the release evaluation falls by more than 2 points, checked for the next 3 releases",
+            ),
+        ),
+        **common,
+    )
+
+
+def _fell_before(given: PatternInput, one: Slice, without: Masks) -> bool:
+    """Whether half of the slice's fall shows already within the traces that ran without the change."""
+    inside = without & (given.facet(one.facet) == one.value)
+    rows = np.flatnonzero(inside)
+    if rows.size < 2 * FEWEST:
+        return False
+    early, late = np.zeros_like(inside), np.zeros_like(inside)
+    early[rows[: rows.size // 2]], late[rows[rows.size // 2 :]] = True, True
+    trend = compare(given, early, late)
+    return trend is not None and trend.is_harm and trend.harm.estimate > one.compared.harm.estimate / 2
+
+
+def _structured(given: PatternInput, without: Masks, with_it: Masks) -> list[tuple[str, Compared]]:
+    found = []
+    for name in given.score_names():
+        if name == given.signal or not _STRUCTURED.search(name):
+            continue
+        worse = "lower" if _GOOD.search(name) else "higher"
+        one = compare(given, without, with_it, values=given.of_signal(name), worse=worse)
+        if one is not None:
+            found.append((name, one))
+    return found
+
+
+def _in_slices(given: PatternInput, fallen: list[Slice]) -> Masks:
+    rows = np.zeros(given.seconds.size, dtype=bool)
+    for one in fallen:
+        rows |= given.facet(one.facet) == one.value
+    return rows if fallen else np.ones_like(rows)
+
+
+def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:
+    return PatternFinding(NAME, TITLE, Layer.MODEL, answer, sentence, **fields)  # type: ignore[arg-type]
