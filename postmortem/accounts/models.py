@@ -84,8 +84,12 @@ class AuditEntry(models.Model):
     incident_number = models.CharField(max_length=20, blank=True, db_index=True)
     action = models.CharField(max_length=60)
     subject = models.CharField(max_length=200)
+    object_id = models.BigIntegerField(null=True, blank=True)  # of the row that changed, where there is one
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
+    undoes = models.ForeignKey(
+        "self", null=True, blank=True, db_index=True, on_delete=models.PROTECT, related_name="undone_by"
+    )
 
     class Meta:
         ordering: ClassVar = ["-at", "-id"]

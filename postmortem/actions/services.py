@@ -18,6 +18,7 @@ from postmortem.incidents.states import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import Layer
+from postmortem.review import factors as review
 from postmortem.review.editing import hold, known_layer
 from postmortem.review.models import ContributingFactor
 from postmortem.review.wording import LONG, clean_link, clean_text
@@ -68,7 +69,7 @@ def add_action(
         refuse_published(incident)
         last = incident.action_items.aggregate(last=Max("number"))["last"] or 0
         item = ActionItem.objects.create(incident=incident, number=last + 1, created_by=by, **fields)
-        _log(by, item, "action.add", {}, _values(item))
+        _log(by, item, "action.add", {}, action_values(item))
     return item
 
 
@@ -93,9 +94,9 @@ def update_action(
         )
         if new["due_on"] != stored.due_on:
             _not_past(new["due_on"], today)
-        before = _values(stored)
+        before = action_values(stored)
         _save(stored, revision, new)
-        after = _values(stored)
+        after = action_values(stored)
         if changed := [name for name in after if before[name] != after[name]]:
             _log(by, stored, "action.update", {n: before[n] for n in changed}, {n: after[n] for n in changed})
     return stored
@@ -124,6 +125,12 @@ def set_status(*, action: ActionItem, by: Person, status: str, revision: int, no
         _save(stored, revision, {"status": status, "status_note": note})
         _log(by, stored, "action.status", before, {"status": str(status), "note": note})
     return stored
+
+
+def remove_factor(*, factor: ContributingFactor, by: Person) -> None:
+    """Take a factor out of the graph, remembering which items cut it, so that undo ties them to it again."""
+    cut_by = list(factor.incident.action_items.filter(cuts_factor=factor.pk).values_list("number", flat=True))
+    review.remove_factor(factor=factor, by=by, cut_by=cut_by)
 
 
 def hand_over(
@@ -257,7 +264,7 @@ def _stored(action: ActionItem) -> ActionItem:
 
 def _save(stored: ActionItem, revision: int, fields: dict[str, Any]) -> None:
     """Conditional UPDATE: it takes hold only on the revision that the person saw."""
-    current: dict[str, object] = _values(stored) | {"owner": stored.owner.name}
+    current: dict[str, object] = action_values(stored) | {"owner": stored.owner.name}
     rows = ActionItem.objects.filter(pk=stored.pk, revision=revision)
     if not rows.update(**fields, revision=F("revision") + 1):
         raise EditConflict(
@@ -272,17 +279,19 @@ def _person(person: Person) -> str:
     return f"{person.name} <{person.email}>"
 
 
-def _values(item: ActionItem) -> dict[str, Any]:
+def action_values(item: ActionItem) -> dict[str, Any]:
     """An item as JSON values, for the audit log and for conflicts."""
     return {
         "title": item.title, "layer": str(item.layer), "kind": str(item.kind), "owner": _person(item.owner),
         "due_on": item.due_on.isoformat(), "verification": item.verification,
-        "cuts_factor": item.cuts_factor.text if item.cuts_factor else "", "tracker_link": item.tracker_link,
+        "cuts_factor": item.cuts_factor.text if item.cuts_factor else "",
+        "cuts_factor_id": item.cuts_factor_id, "tracker_link": item.tracker_link,
         "status": str(item.status), "status_note": item.status_note,
     }  # fmt: skip
 
 
 def _log(by: Person, item: ActionItem, action: str, before: dict[str, Any], after: dict[str, Any]) -> None:
     audit.record(
-        person=by, action=action, subject=str(item), incident_number=item.incident.number, before=before, after=after
-    )
+        person=by, action=action, subject=str(item), incident_number=item.incident.number,
+        before=before, after=after, object_id=item.pk,
+    )  # fmt: skip

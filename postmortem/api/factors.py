@@ -5,6 +5,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from postmortem.actions import services as action_services
 from postmortem.api.base import IncidentView
 from postmortem.changes.models import Change
 from postmortem.lib.layers import LAYER_CHOICES
@@ -110,7 +111,7 @@ class OneFactorView(_FactorView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, number: str, pk: int) -> Response:
         """Take it out of the graph, its arrows too."""
-        services.remove_factor(factor=self.factor(pk), by=self.person)
+        action_services.remove_factor(factor=self.factor(pk), by=self.person)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

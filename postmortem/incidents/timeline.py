@@ -36,6 +36,7 @@ def add_timeline_entry(*, incident: Incident, by: Person, at: datetime, text: st
             subject=text[:200],
             incident_number=incident.number,
             after={"at": format_moment(at), "text": text},
+            object_id=entry.pk,
         )
     return entry
 
@@ -62,6 +63,7 @@ def _set_hidden(entry: TimelineEntry, by: Person, *, hidden: bool) -> TimelineEn
                 action="timeline.hide" if hidden else "timeline.restore",
                 subject=entry.text[:200],
                 incident_number=incident.number,
+                object_id=entry.pk,
             )
     entry.refresh_from_db(fields=["hidden"])
     return entry

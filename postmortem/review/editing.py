@@ -52,7 +52,16 @@ def checklist_version(incident: Incident) -> str:
 
 
 def log_edit(  # noqa: PLR0917
-    by: Person, incident: Incident, action: str, subject: str, before: dict[str, Any], after: dict[str, Any]
+    by: Person,
+    incident: Incident,
+    action: str,
+    subject: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    object_id: int | None = None,
 ) -> None:
     """One line of history, in the transaction of the edit; `before` and `after` hold the changed fields."""
-    audit.record(person=by, action=action, subject=subject, incident_number=incident.number, before=before, after=after)
+    audit.record(
+        person=by, action=action, subject=subject, incident_number=incident.number,
+        before=before, after=after, object_id=object_id,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Writes of the causal graph: contributing factors, what led to what, accepted risks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import F
@@ -79,14 +80,17 @@ def update_factor(
         new["layer"] = "" if new["kind"] == Kind.IMPACT else known_layer(new["layer"])
         new["text"] = clean_text(new["text"], what="The factor", limit=SHORT, one_line=True)
         _check_change(incident, new["change"])
-        before = _values(stored)
+        before = factor_values(stored)
         _save(stored, factor.revision if revision is None else revision, new)
-        log_edit(by, incident, "factor.update", stored.text, before, _values(stored))
+        log_edit(by, incident, "factor.update", stored.text, before, factor_values(stored), stored.pk)
     return stored
 
 
-def remove_factor(*, factor: ContributingFactor, by: Person) -> None:
-    """Take a factor and its connections out of the graph; the impact goes last. Twice changes nothing."""
+def remove_factor(*, factor: ContributingFactor, by: Person, cut_by: Sequence[int] = ()) -> None:
+    """Take a factor and its connections out of the graph; the impact goes last. Twice changes nothing.
+
+    `cut_by` are the numbers of the action items that cut it, kept so that putting it back can tie them to it again.
+    """
     incident = factor.incident
     with editing(incident, by):
         stored = incident.factors.filter(pk=factor.pk).select_related("change").first()
@@ -96,9 +100,13 @@ def remove_factor(*, factor: ContributingFactor, by: Person) -> None:
             raise UserError("The impact stays while there are factors that lead to it; remove those first.")
         edges = CausalEdge.objects.filter(incident=incident).select_related("cause", "effect")
         edges = [edge for edge in edges if stored.pk in (edge.cause_id, edge.effect_id)]
-        before = _values(stored) | {"edges": [[edge.cause.text, edge.effect.text, edge.claim] for edge in edges]}
+        before = factor_values(stored) | {
+            "edges": [edge_values(edge) for edge in edges],
+            "cut_by": list(cut_by),
+        }
+        pk = stored.pk
         stored.delete()
-        log_edit(by, incident, "factor.remove", before["text"], before, {})
+        log_edit(by, incident, "factor.remove", before["text"], before, {}, pk)
 
 
 def connect(*, cause: ContributingFactor, effect: ContributingFactor, by: Person, claim: str = "") -> CausalEdge:
@@ -112,6 +120,26 @@ def connect(*, cause: ContributingFactor, effect: ContributingFactor, by: Person
         return _connect(cause.incident, by, cause, effect, claim)
 
 
+def set_claim(*, edge: CausalEdge, by: Person, claim: str) -> CausalEdge:
+    """Say anew how it is known that the cause led to the effect; an empty claim takes it away.
+
+    Raises UserError when the connection is gone, PermissionDenied.
+    """
+    incident = edge.incident
+    claim = clean_text(claim, what="The claim", limit=SHORT, needed=False, one_line=True)
+    with editing(incident, by):
+        stored = CausalEdge.objects.filter(pk=edge.pk).select_related("cause", "effect").first()
+        if stored is None:
+            raise UserError("Somebody took this connection out meanwhile; reload the page.")
+        if stored.claim != claim:
+            before = {"claim": stored.claim}
+            CausalEdge.objects.filter(pk=stored.pk).update(claim=claim)
+            stored.claim = claim
+            subject = _arrow(stored.cause, stored.effect)
+            log_edit(by, incident, "edge.update", subject, before, {"claim": claim}, stored.pk)
+    return stored
+
+
 def disconnect(*, edge: CausalEdge, by: Person) -> None:
     """Take a connection out; both factors stay. Twice changes nothing."""
     incident = edge.incident
@@ -119,9 +147,9 @@ def disconnect(*, edge: CausalEdge, by: Person) -> None:
         stored = CausalEdge.objects.filter(pk=edge.pk).select_related("cause", "effect").first()
         if stored is None:
             return
-        before = {"cause": stored.cause.text, "effect": stored.effect.text, "claim": stored.claim}
+        before, pk = edge_values(stored), stored.pk
         stored.delete()
-        log_edit(by, incident, "edge.remove", _arrow(before["cause"], before["effect"]), before, {})
+        log_edit(by, incident, "edge.remove", _arrow(before["cause"], before["effect"]), before, {}, pk)
 
 
 def accept_risk(*, factor: ContributingFactor, by: Person, reason: str) -> ContributingFactor:
@@ -144,10 +172,10 @@ def _set_risk(factor: ContributingFactor, by: Person, action: str, fields: dict[
     incident = factor.incident
     with editing(incident, by, Capability.DECIDE, factor.layer):
         stored = _stored(incident, factor)
-        before = _values(stored)
+        before = factor_values(stored)
         _save(stored, stored.revision, fields)
-        if before != _values(stored):
-            log_edit(by, incident, action, stored.text, before, _values(stored))
+        if before != factor_values(stored):
+            log_edit(by, incident, action, stored.text, before, factor_values(stored), stored.pk)
     return stored
 
 
@@ -162,7 +190,8 @@ def _connect(
     for edge in edges:
         if (edge.cause_id, edge.effect_id) == (cause.pk, effect.pk):
             if claim and claim != edge.claim:
-                log_edit(by, incident, "edge.update", _arrow(cause, effect), {"claim": edge.claim}, {"claim": claim})
+                before, after = {"claim": edge.claim}, {"claim": claim}
+                log_edit(by, incident, "edge.update", _arrow(cause, effect), before, after, edge.pk)
                 edge.claim = claim
                 edge.save(update_fields=["claim"])
             return edge
@@ -172,20 +201,13 @@ def _connect(
             "turn one of the arrows or leave it out."
         )
     edge = CausalEdge.objects.create(incident=incident, cause=cause, effect=effect, claim=claim)
-    log_edit(
-        by,
-        incident,
-        "edge.add",
-        _arrow(cause, effect),
-        {},
-        {"cause": cause.text, "effect": effect.text, "claim": claim},
-    )
+    log_edit(by, incident, "edge.add", _arrow(cause, effect), {}, edge_values(edge), edge.pk)
     return edge
 
 
 def _create(incident: Incident, by: Person, fields: dict[str, Any]) -> ContributingFactor:
     factor = ContributingFactor.objects.create(incident=incident, added_by=by, added_at=timezone.now(), **fields)
-    log_edit(by, incident, "factor.add", factor.text, {}, _values(factor))
+    log_edit(by, incident, "factor.add", factor.text, {}, factor_values(factor), factor.pk)
     return factor
 
 
@@ -197,7 +219,7 @@ def _stored(incident: Incident, factor: ContributingFactor) -> ContributingFacto
 
 
 def _save(stored: ContributingFactor, revision: int, fields: dict[str, Any]) -> None:
-    current: dict[str, object] = dict(_values(stored))
+    current: dict[str, object] = dict(factor_values(stored))
     rows = ContributingFactor.objects.filter(pk=stored.pk, revision=revision)
     if not rows.update(**fields, revision=F("revision") + 1):
         raise EditConflict(
@@ -219,15 +241,25 @@ def _check_change(incident: Incident, change: Change | None) -> None:
         raise UserError(f"That change is not in the logs of {incident.feature}; choose one that is.")
 
 
-def _values(factor: ContributingFactor) -> dict[str, Any]:
+def factor_values(factor: ContributingFactor) -> dict[str, Any]:
+    """A factor as JSON values, for the audit log and for conflicts."""
     return {
         "kind": str(factor.kind),
         "layer": str(factor.layer),
         "text": factor.text,
         "change": factor.change.external_id if factor.change else "",
         "risk_accepted_by": str(factor.risk_accepted_by) if factor.risk_accepted_by else "",
+        "risk_accepted_by_id": factor.risk_accepted_by_id,
         "risk_accepted_reason": factor.risk_accepted_reason,
     }
+
+
+def edge_values(edge: CausalEdge) -> dict[str, Any]:
+    """A connection as JSON values, for the audit log."""
+    return {
+        "id": edge.pk, "cause": edge.cause.text, "effect": edge.effect.text, "claim": edge.claim,
+        "cause_id": edge.cause_id, "effect_id": edge.effect_id,
+    }  # fmt: skip
 
 
 def _arrow(cause: object, effect: object) -> str:

@@ -20,7 +20,9 @@ from postmortem.review.factors import (
     add_factor,
     connect,
     disconnect,
+    factor_values,
     remove_factor,
+    set_claim,
     update_factor,
     withdraw_risk,
 )
@@ -32,7 +34,8 @@ from postmortem.traces.models import Trace
 
 __all__ = [
     "accept_risk", "add_evidence", "add_factor", "adopt_proposed_evidence", "answer_question", "connect",
-    "decide_verdict", "disconnect", "remove_evidence", "remove_factor", "sign_off", "update_factor", "withdraw_risk",
+    "decide_verdict", "disconnect", "factor_values", "remove_evidence", "remove_factor", "set_claim", "sign_off",
+    "update_factor", "withdraw_risk",
 ]  # fmt: skip
 
 _EVIDENCE_TEXT = 2_000
@@ -78,7 +81,7 @@ def answer_question(
             if before == new:
                 return stored
             _save_revision(stored, revision, new | {"answered_by": by, "answered_at": timezone.now()}, before)
-        log_edit(by, incident, "answer.save", question.text, before, new)
+        log_edit(by, incident, "answer.save", question.text, before, new, stored.pk)
     return stored
 
 
@@ -123,7 +126,7 @@ def add_evidence(
         piece = Evidence.objects.create(
             incident=incident, layer=layer, direction=direction, trace=trace, change=change, added_by=by, **fields
         )
-        log_edit(by, incident, "evidence.add", piece.text, {}, evidence_values(piece))
+        log_edit(by, incident, "evidence.add", piece.text, {}, evidence_values(piece), piece.pk)
     return piece
 
 
@@ -135,8 +138,9 @@ def remove_evidence(*, evidence: Evidence, by: Person) -> None:
         if stored is None:
             return
         before = evidence_values(stored)
+        pk = stored.pk
         stored.delete()
-        log_edit(by, incident, "evidence.remove", before["text"], before, {})
+        log_edit(by, incident, "evidence.remove", before["text"], before, {}, pk)
 
 
 def adopt_proposed_evidence(*, incident: Incident, by: Person, layer: Layer | str) -> list[Evidence]:
@@ -168,9 +172,8 @@ def adopt_proposed_evidence(*, incident: Incident, by: Person, layer: Layer | st
             added.append(piece)
         if added:
             subject = f"{layer.label}: {len(added)} from run {finding.number}"
-            log_edit(
-                by, incident, "evidence.adopt", subject, {}, {"evidence": [evidence_values(piece) for piece in added]}
-            )
+            pieces = [evidence_values(piece) | {"id": piece.pk} for piece in added]
+            log_edit(by, incident, "evidence.adopt", subject, {}, {"evidence": pieces})
     return added
 
 
@@ -205,7 +208,7 @@ def decide_verdict(
             if before == new and stored.decided_by_id == by.pk:
                 return stored
             _save_revision(stored, revision, new | extra, before)
-        log_edit(by, incident, "verdict.decide", f"{layer.label}: {value.upper()}", before, new)
+        log_edit(by, incident, "verdict.decide", f"{layer.label}: {value.upper()}", before, new, stored.pk)
     return stored
 
 
@@ -238,7 +241,7 @@ def sign_off(*, incident: Incident, by: Person, layer: Layer | str = "", content
                 layer=layer,
                 defaults={"signed_by": by, "signed_at": timezone.now(), "content_sha256": now_hash},
             )
-            log_edit(by, incident, "review.sign", layer or "whole review", before, after)
+            log_edit(by, incident, "review.sign", layer or "whole review", before, after, stored.pk)
     return stored
 
 

@@ -51,6 +51,20 @@ def known_key(incident: Incident, key: str) -> str:
     return key
 
 
+_LABELS = {
+    "incident.summary": "the summary", "incident.impact": "the impact", "incident.lessons": "the lessons",
+    "incident.decisions_requested": "the decisions requested", "incident.detection_gap": "the detection gap",
+    MEETING_NOTES: "the notes of the meeting",
+}  # fmt: skip
+
+
+def label_of(key: str) -> str:
+    """What a shared text is called among people: "the summary", "the note to retrieval-exposure"."""
+    kind, _, rest = key.partition(".")
+    words = {"note": f"the note to {rest}", "reason": f"the reason for the verdict on {rest}"}
+    return _LABELS.get(key) or words.get(kind) or key
+
+
 def read_text(incident: Incident, key: str) -> TextState:
     """The text as it is stored now. Raises UserError for an unknown key."""
     return _state(incident, known_key(incident, key))

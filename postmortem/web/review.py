@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.actions import selectors as actions
+from postmortem.actions import services as action_services
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import EditConflict, UserError
@@ -79,7 +80,7 @@ def factor_remove(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     incident = open_incident(request, number, Capability.REVIEW)
     factor = get_object_or_404(incident.factors, pk=pk)
     try:
-        services.remove_factor(factor=factor, by=request.user)
+        action_services.remove_factor(factor=factor, by=request.user)
         messages.success(request, f"“{factor.text}” is out of the graph.")
     except UserError as error:
         messages.error(request, str(error))

@@ -297,7 +297,8 @@ class TestFactors:
         with pytest.raises(UserError, match="impact stays"):
             services.remove_factor(factor=impact_of(), by=reviewer)
         services.remove_factor(factor=factor, by=reviewer)
-        assert last_entry().before["edges"] == [[factor.text, incident.title, ""]]
+        (edge,) = last_entry().before["edges"]
+        assert (edge["cause"], edge["effect"], edge["claim"]) == (factor.text, incident.title, "")
         services.remove_factor(factor=impact_of(), by=reviewer)
         assert not incident.factors.exists()
 
