@@ -66,6 +66,19 @@ def result_to_json(result: AttributionResult) -> Json:
             ],
         },
         "mix": _mix(result.mix),
+        "settle": [
+            {
+                "kind": one.kind,
+                "change": one.change,
+                "layer": one.layer.value,
+                "traces": one.traces,
+                "hours": one.hours,
+                "harm": one.harm,
+                "title": one.title,
+                "sentence": one.sentence,
+            }
+            for one in result.experiments
+        ],
         "counts": {
             "traces": result.trace_count,
             "with_signal": result.with_signal_count,

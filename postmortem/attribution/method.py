@@ -3,6 +3,7 @@
 from postmortem.attribution.columns import to_columns
 from postmortem.attribution.explain import Explained, credible_sets, explain, mix_sentence
 from postmortem.attribution.fit import fit_case
+from postmortem.attribution.settle import experiments
 from postmortem.attribution.shapes import (
     AttributionCase,
     AttributionResult,
@@ -62,6 +63,7 @@ def attribute(case: AttributionCase) -> AttributionResult:
             for row in fit.reconciliation.never_logged
         ),
         mix=explained.mix,
+        experiments=experiments(fit, windows, explained, signal),
         trace_count=case.trace_count,
         with_signal_count=everything.trace_count,
         change_count=len(case.changes),

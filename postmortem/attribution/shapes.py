@@ -178,6 +178,24 @@ class MixSplit:
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """What would settle it: `kind` replay, canary or rollback of one change.
+
+    `traces` are needed on the side without the change; `hours` of traffic, None where no traffic is waited for;
+    `harm` is the effect that it can see, in the signal's unit.
+    """
+
+    kind: str
+    change: str
+    layer: Layer
+    traces: int
+    hours: float | None
+    harm: float
+    title: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class OnsetFinding:
     """When the adjusted series stepped, with a 95 % interval."""
 
@@ -204,6 +222,7 @@ class AttributionResult:
     never_observed: tuple[NeverObservedRow, ...]
     never_logged: tuple[NeverLoggedRow, ...]
     mix: MixSplit | None
+    experiments: tuple[Experiment, ...]
     trace_count: int
     with_signal_count: int
     change_count: int

@@ -212,7 +212,7 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
     result = json.loads(json.dumps(result_to_json(canary), allow_nan=False))
     assert set(result) == {
         "method", "headline", "lede", "signal", "windows", "drop", "onset", "series", "hypotheses", "layers",
-        "credible_sets", "reconciliation", "mix", "counts",
+        "credible_sets", "reconciliation", "mix", "settle", "counts",
     }  # fmt: skip
     assert result["signal"] == {
         "name": "success", "label": "success", "worse": "lower", "kind": "binary", "unit": "share",
