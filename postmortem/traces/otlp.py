@@ -19,6 +19,11 @@ _ID = re.compile(r"[0-9a-f]{16,32}", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_NANOSECOND = 4_102_444_800 * 10**9  # the year 2100
 _MAX_ATTRIBUTES = 2_000
+_CAMEL_OF = {
+    "string_value": "stringValue", "double_value": "doubleValue", "bool_value": "boolValue", "int_value": "intValue",
+    "bytes_value": "bytesValue", "array_value": "arrayValue", "kvlist_value": "kvlistValue",
+}  # fmt: skip
+_VALUES = frozenset(_CAMEL_OF.values())
 
 
 def is_otlp(value: object) -> bool:
@@ -34,7 +39,7 @@ def rows_of_otlp(document: Mapping[str, Any], what: str) -> Iterator[tuple[str, 
     check_depth(document, what)
     count = 0
     for resource_spans in _objects(document.get("resourceSpans")):
-        shared = _attributes(_object(resource_spans.get("resource")).get("attributes"))
+        shared = attributes_of(_object(resource_spans.get("resource")).get("attributes"))
         scopes = resource_spans.get("scopeSpans") or resource_spans.get("instrumentationLibrarySpans")
         for scope in _objects(scopes):
             for span in _objects(scope.get("spans")):
@@ -43,14 +48,14 @@ def rows_of_otlp(document: Mapping[str, Any], what: str) -> Iterator[tuple[str, 
 
 
 def _span(span: Mapping[str, Any], shared: Attributes, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    trace_id, identifier = _identifier(span.get("traceId")), _identifier(span.get("spanId"))
+    trace_id, identifier = identifier_of(span.get("traceId")), identifier_of(span.get("spanId"))
     if not trace_id or not identifier:
         raise UserError(f"{where} has no traceId or no spanId; export the traces again as OTLP/JSON.")
-    start = _moment(span.get("startTimeUnixNano"))
+    start = moment_of(span.get("startTimeUnixNano"))
     if start is None:
         raise UserError(f"{where}: startTimeUnixNano is no number of nanoseconds since 1970; export the traces again.")
-    end = _moment(span.get("endTimeUnixNano"))
-    own = _attributes(span.get("attributes"))
+    end = moment_of(span.get("endTimeUnixNano"))
+    own = attributes_of(span.get("attributes"))
     attributes = shared | own
     events = list(_objects(span.get("events")))
     status = _object(span.get("status"))
@@ -58,13 +63,13 @@ def _span(span: Mapping[str, Any], shared: Attributes, where: str) -> Iterator[t
     row = observation_row(
         identifier=identifier,
         trace_id=trace_id,
-        parent_id=_identifier(span.get("parentSpanId")),
+        parent_id=identifier_of(span.get("parentSpanId")),
         name=span.get("name"),
         start=start,
         end=end,
         attributes=attributes,
         failed=failed,
-        message=status.get("message") or (_exception(events) if failed else ""),
+        message=status.get("message") or (exception_of(events) if failed else ""),
     )
     yield "observation", row
     for position, event in enumerate(events):
@@ -73,10 +78,10 @@ def _span(span: Mapping[str, Any], shared: Attributes, where: str) -> Iterator[t
 
 
 def _evaluation(event: Mapping[str, Any], row: dict[str, Any], position: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    told = _attributes(event.get("attributes"))
+    told = attributes_of(event.get("attributes"))
     name, value = short_text(told.get("gen_ai.evaluation.name")), number(told.get("gen_ai.evaluation.score.value"))
     if name and value is not None:
-        at = _moment(event.get("timeUnixNano"))
+        at = moment_of(event.get("timeUnixNano"))
         yield (
             "score",
             {
@@ -92,16 +97,17 @@ def _evaluation(event: Mapping[str, Any], row: dict[str, Any], position: int) ->
         )
 
 
-def _exception(events: list[Mapping[str, Any]]) -> str:
+def exception_of(events: list[Mapping[str, Any]]) -> str:
     """The message of the last exception that the span recorded."""
     for event in reversed(events):
         if event.get("name") == "exception":
-            told = _attributes(event.get("attributes"))
+            told = attributes_of(event.get("attributes"))
             return str(told.get("exception.message") or told.get("exception.type") or "")
     return ""
 
 
-def _attributes(value: object) -> Attributes:
+def attributes_of(value: object) -> Attributes:
+    """A list of KeyValues as plain JSON, at most 2,000 of them."""
     found: Attributes = {}
     for item in _objects(value):
         if len(found) >= _MAX_ATTRIBUTES:
@@ -114,19 +120,21 @@ def _attributes(value: object) -> Attributes:
 def _value(value: object) -> Any:
     """An AnyValue as plain JSON; integers come as text, as the encoding says."""
     told = _object(value)
+    if told and not _VALUES & told.keys():  # protobuf's JSON with the names of its fields
+        told = {_CAMEL_OF.get(name, name): item for name, item in told.items()}
     if "intValue" in told:
         text = str(told["intValue"])
         return int(text) if re.fullmatch(r"-?\d{1,19}", text) else text[:MAX_ID]
     if "arrayValue" in told:
         return [_value(item) for item in _objects(_object(told["arrayValue"]).get("values"))]
     if "kvlistValue" in told:
-        return _attributes(_object(told["kvlistValue"]).get("values"))
+        return attributes_of(_object(told["kvlistValue"]).get("values"))
     return next(
         (told[name] for name in ("stringValue", "doubleValue", "boolValue", "bytesValue") if name in told), None
     )
 
 
-def _identifier(value: object) -> str:
+def identifier_of(value: object) -> str:
     """Hex as the encoding says; base64, as some exporters write it, becomes hex."""
     text = short_text(value, MAX_ID)
     if not text or _ID.fullmatch(text):
@@ -138,7 +146,8 @@ def _identifier(value: object) -> str:
     return raw.hex() if len(raw) in {8, 16} else text
 
 
-def _moment(value: object) -> datetime | None:
+def moment_of(value: object) -> datetime | None:
+    """Nanoseconds since 1970, as number or text; None for anything else."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"\d{1,20}", text) or not 0 < int(text) < _LAST_NANOSECOND:
         return None

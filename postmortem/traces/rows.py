@@ -24,6 +24,7 @@ from postmortem.traces.normalise import (
 )
 from postmortem.traces.otlp import is_otlp, rows_of_otlp
 from postmortem.traces.records import TraceRecord
+from postmortem.traces.server_rows import is_server_answer, rows_of_answer
 from postmortem.traces.values import MAX_DEPTH, MAX_ID, check_depth, load_json, measure, moment, number, short_text
 
 _MAX_FIELD = 5_000_000  # characters in one CSV cell: an input may be long
@@ -183,6 +184,9 @@ def _rows_of_value(value: Any, what: str) -> Iterator[Row]:
     if isinstance(value, dict):
         if is_otlp(value):
             yield from _otlp_rows(value, 0, what)
+            return
+        if is_server_answer(value):
+            yield from (Row(0, kind, row) for kind, row in rows_of_answer(value, what))
             return
         if isinstance(value.get("data"), list):
             value = value["data"]

@@ -18,6 +18,7 @@ class Answer:
 
     base_url: str
     body: bytes
+    server: str = "Langfuse"
 
     @cached_property
     def value(self) -> dict[str, Any]:
@@ -31,7 +32,7 @@ class Answer:
             ) from error
         if not isinstance(value, dict):
             raise SourceError(
-                f"{self.base_url} answered with something other than an object; check that it is Langfuse."
+                f"{self.base_url} answered with something other than an object; check that it is {self.server}."
             )
         return value
 
@@ -40,7 +41,9 @@ class Answer:
         """The objects of `data`."""
         rows = self.value.get("data")
         if not isinstance(rows, list):
-            raise SourceError(f"{self.base_url} answered without a list of data; check that it is a Langfuse server.")
+            raise SourceError(
+                f"{self.base_url} answered without a list of data; check that it is a {self.server} server."
+            )
         return [row for row in rows if isinstance(row, dict)]
 
     @property

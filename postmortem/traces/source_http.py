@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -105,6 +105,25 @@ class BoundedTransport(httpx.BaseTransport):
             yield plain
 
 
+class Bearer(httpx.Auth):
+    """A token in the Authorization header."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """The request with the token on it."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def credentials(user: str, secret: str) -> tuple[str, str] | httpx.Auth | None:
+    """How a server without key pairs is signed in to: a name and password, a token alone, or nothing."""
+    if user:
+        return (user, secret)
+    return Bearer(secret) if secret else None
+
+
 class HttpReader:
     """One server, read with bounded waits. `sleep` and `max_wait_seconds` bound what a limited read may cost."""
 
@@ -112,7 +131,7 @@ class HttpReader:
         self,
         base_url: str,
         *,
-        auth: tuple[str, str],
+        auth: tuple[str, str] | httpx.Auth | None,
         timeout_seconds: float = 60.0,
         max_wait_seconds: float = 120.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
@@ -122,6 +141,7 @@ class HttpReader:
         self.base_url = base_url.rstrip("/")
         self._max_wait, self._sleep, self._backoff = max_wait_seconds, sleep, backoff_seconds
         self.last_body = b""
+        self.last_headers: Mapping[str, str] = {}
         transport = BoundedTransport(
             httpx.HTTPTransport(retries=1, proxy=_proxy(base_url)),
             max_bytes=max_answer_bytes,
@@ -142,8 +162,15 @@ class HttpReader:
 
     def get(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
         """Plain GET below the base; HttpFailure for any status but 2xx."""
-        given = {name: value for name, value in params.items() if value not in (None, "")}
-        response = self.client.get(f"{self.base_url}/{path}", params=given)
+        given = {name: value for name, value in params.items() if value not in (None, "", [])}
+        return self._checked(self.client.get(f"{self.base_url}/{path}", params=given))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """POST of JSON below the base, for servers whose searches are POSTs; HttpFailure for any status but 2xx."""
+        return self._checked(self.client.post(f"{self.base_url}/{path}", json=dict(body)))
+
+    @staticmethod
+    def _checked(response: httpx.Response) -> httpx.Response:
         if not response.is_success:
             try:
                 body = response.json()
@@ -202,7 +229,7 @@ class HttpReader:
         raise _lasting(self.base_url, failure) from failure
 
     def _keep(self, response: httpx.Response) -> None:
-        self.last_body = response.read()
+        self.last_body, self.last_headers = response.read(), response.headers
 
 
 def _proxy(base_url: str) -> str | None:

@@ -65,6 +65,7 @@ def iter_window(
     cursor: Mapping[str, Any] | None,
     limit: int,
     reach: timedelta = REACH,
+    keep: Callable[[TraceRecord], bool] | None = None,
 ) -> Iterator[WindowPage]:
     """Read the traces that began in [start, end), at most `cap`.
 
@@ -72,7 +73,8 @@ def iter_window(
     read in further rounds while the cap lasts. A read that is too slow for the server is asked again for the
     newer half of its time. Rows are read for `reach` beyond the end of what is wanted, so that traces which run
     over it are whole (those that run longer miss their last steps). After a break, give back the last page's
-    `cursor`: traces that were under way are read again, complete ones are not lost.
+    `cursor`: traces that were under way are read again, complete ones are not lost. Traces that `keep` refuses,
+    which the server could not leave out itself, are dropped and do not count.
     """
     if end <= start:
         raise UserError("The window ends before it begins; set its two ends in order.")
@@ -82,7 +84,7 @@ def iter_window(
     if cursor and isinstance(cursor.get("spans"), list):
         ends = [(moment(lower), moment(upper)) for lower, upper in cursor["spans"]]
         spans = sorted(((low, up) for low, up in ends if low and up), key=lambda span: span[1], reverse=True)
-    state = _Window(read_rows, read_more, start, end, limit, reach, cap, int((cursor or {}).get("traces", 0)))
+    state = _Window(read_rows, read_more, start, end, limit, reach, cap, int((cursor or {}).get("traces", 0)), keep)
     while spans and state.count < cap:
         left: list[Span] = []
         for position, span in enumerate(spans):
@@ -108,6 +110,9 @@ class _Window:
     reach: timedelta
     cap: int
     count: int
+    keep: Callable[[TraceRecord], bool] | None = None
+    sifted: dict[str, TraceRecord] = field(default_factory=dict)  # kept, not handed out yet
+    extra: list[tuple[list[Row], bytes]] = field(default_factory=list)  # what told it
     rows: TraceRows = field(default_factory=TraceRows)
     pages: list[tuple[bytes, set[str]]] = field(default_factory=list)
     oldest: dict[str, datetime] = field(default_factory=dict)
@@ -143,7 +148,7 @@ class _Window:
             page = reading.next_page
             if page is None:
                 self.down_to = bottom
-            ready = self._ready()
+            ready = self._sift(self._ready())
             enough, unread = len(ready) >= up_to - self.count, page is not None or bottom > lower
             over = ready[up_to - self.count :]
             taken = set(ready) - set(over)
@@ -168,18 +173,14 @@ class _Window:
         self, up_to: int, todo: list[Span] | None, *, whole: list[str] | None = None, truncated: bool = False
     ) -> WindowPage:
         """The traces that are complete (or `whole`), with what else belongs to them. `todo`: None at the end."""
-        taken = (self._ready() if whole is None else whole)[: max(0, up_to - self.count)]
-        extra = self.read_more(taken, self.rows) if taken else []
-        for rows, _ in extra:
-            for row in rows:
-                self.rows.add(row)
-        records = []
-        for identifier in taken:
-            try:
-                records.append(self.rows.record(identifier))
-            except UserError:
-                continue  # one unreadable trace is no reason to lose the window
+        taken = self._sift(self._ready() if whole is None else whole)[: max(0, up_to - self.count)]
         mine = set(taken)
+        if self.keep is None:
+            extra = self._tell_more(taken)
+            records = list(self._records(taken).values())
+        else:
+            records = [self.sifted.pop(identifier) for identifier in taken]
+            extra = [(rows, body) for rows, body in self.extra if mine & {row.trace_id for row in rows}]
         pages = [SourcePage(body, frozenset(named & mine)) for body, named in self.pages if named & mine]
         pages += [SourcePage(body, frozenset(row.trace_id for row in rows) & mine) for rows, body in extra]
         self.count += len(taken)
@@ -190,6 +191,35 @@ class _Window:
             return WindowPage(records, pages, None, 1.0, self.count, truncated)
         spans = [[format_moment(lower), format_moment(upper)] for lower, upper in todo]
         return WindowPage(records, pages, {"spans": spans, "traces": self.count}, self.share, self.count)
+
+    def _sift(self, identifiers: list[str]) -> list[str]:
+        """Those of complete traces that `keep` lets through; the others are done with."""
+        if self.keep is None:
+            return identifiers
+        new = [identifier for identifier in identifiers if identifier not in self.sifted]
+        self.extra += self._tell_more(new)
+        records = self._records(new)
+        self.sifted |= {identifier: record for identifier, record in records.items() if self.keep(record)}
+        dropped = [identifier for identifier in new if identifier not in self.sifted]
+        self.gone.update(dropped)
+        self._forget(dropped)
+        return [identifier for identifier in identifiers if identifier in self.sifted]
+
+    def _tell_more(self, identifiers: list[str]) -> list[tuple[list[Row], bytes]]:
+        extra = self.read_more(identifiers, self.rows) if identifiers else []
+        for rows, _ in extra:
+            for row in rows:
+                self.rows.add(row)
+        return extra
+
+    def _records(self, identifiers: list[str]) -> dict[str, TraceRecord]:
+        records = {}
+        for identifier in identifiers:
+            try:
+                records[identifier] = self.rows.record(identifier)
+            except UserError:
+                continue  # one unreadable trace is no reason to lose the window
+        return records
 
     def _take(self, reading: Reading) -> None:
         named: set[str] = set()
@@ -232,8 +262,32 @@ class _Window:
         names = set(identifiers)
         kept: tuple[dict[str, Any], ...] = (
             self.rows.traces, self.rows.observations, self.rows.scores, self.oldest, self.newest, self.rooted,
+            self.sifted,
         )  # fmt: skip
         for one in kept:
             for identifier in names:
                 one.pop(identifier, None)
         self.pages = [(body, named - names) for body, named in self.pages if named - names]
+        self.extra = [(rows, body) for rows, body in self.extra if {row.trace_id for row in rows} & self.sifted.keys()]
+
+
+def halving_reads(
+    read_rows: Callable[[datetime, datetime, Any], Reading], start: datetime, end: datetime
+) -> Iterator[Reading]:
+    """Every page of [start, end), newest first; a read that is too slow is asked again for the newer half of its time.
+
+    Raises TooSlow when not even a minute can be read.
+    """
+    upper, bottom, page = end, start, None
+    while upper > start:
+        try:
+            reading = read_rows(bottom, upper, page)
+        except TooSlow:
+            if upper - bottom <= _SHORTEST:
+                raise
+            bottom, page = bottom + (upper - bottom) / 2, None
+            continue
+        yield reading
+        page = reading.next_page
+        if page is None:
+            bottom, upper = start, bottom
