@@ -214,6 +214,7 @@ SPECTACULAR_SETTINGS = {
         "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",
         "AnswerEnum": "postmortem.review.models.ChecklistAnswer.Value",
         "VerdictEnum": "postmortem.review.models.Verdict.Value",
+        "TraceLabelEnum": "postmortem.traces.models.TraceLabel.Value",
     },
 }
 

@@ -14,6 +14,7 @@ from postmortem.pipeline import background, services
 from postmortem.pipeline.models import Run
 from postmortem.traces import reading as readings
 from postmortem.traces import selectors
+from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.models import EvidenceImport, Score, Trace
 from postmortem.traces.services import import_file
 from postmortem.traces.tree import flatten
@@ -246,6 +247,16 @@ class RunCancelView(IncidentView):
         return Response(RunSerializer(run).data)
 
 
+class TraceBoundsSerializer(serializers.Serializer):
+    """The part of a trace filter that has a form of its own."""
+
+    lowest = serializers.FloatField(required=False)
+    highest = serializers.FloatField(required=False)
+    start = serializers.DateTimeField(required=False)
+    end = serializers.DateTimeField(required=False)
+    label = serializers.ChoiceField(choices=["", "fail", "fine", "none"], required=False)
+
+
 class TracesView(IncidentView):
     """Traces of an incident."""
 
@@ -253,24 +264,32 @@ class TracesView(IncidentView):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("text", OpenApiTypes.STR, description="Looked for in id, name and previews."),
+            OpenApiParameter("text", OpenApiTypes.STR, description="Words that the trace holds, or its id."),
             OpenApiParameter("score", OpenApiTypes.STR, description="Only traces with this score."),
+            OpenApiParameter("lowest", OpenApiTypes.FLOAT, description="The score's least value."),
+            OpenApiParameter("highest", OpenApiTypes.FLOAT, description="The score's largest value."),
+            OpenApiParameter("start", OpenApiTypes.DATETIME, description="From this moment (UTC)."),
+            OpenApiParameter("end", OpenApiTypes.DATETIME, description="Before this moment (UTC)."),
+            OpenApiParameter("label", OpenApiTypes.STR, enum=["fail", "fine", "none"], description="Reviewers' label."),
             OpenApiParameter("facet", OpenApiTypes.STR, many=True, description="name:value, may be repeated."),
         ],
         responses=TraceSerializer(many=True),
     )
     def get(self, request: Request, number: str) -> Response:
-        """Filtered, in the order of the evidence page."""
+        """Filtered, in order of time. Secrets and personal data are masked."""
         query = request.query_params
         pairs = [text.partition(":") for text in query.getlist("facet")]
         if any(not separator for _, separator, _ in pairs):
             raise UserError("Write a facet filter as name:value, for example region:eu-west.")
-        rows = selectors.trace_list(
-            self.incident,
+        bounds = TraceBoundsSerializer(data=query)
+        bounds.is_valid(raise_exception=True)
+        wanted = TraceFilter(
             text=query.get("text", ""),
             facets={name: value for name, _, value in pairs},
             score=query.get("score", ""),
+            **bounds.validated_data,
         )
+        rows = find_traces(self.incident, wanted).order_by("timestamp", "id")
         shown = readings.mask_traces(self.paginate_queryset(rows))
         return self.get_paginated_response(TraceSerializer(shown, many=True).data)
 

@@ -31,6 +31,7 @@ from postmortem.pipeline import attribute, import_changes, import_evidence
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, Stopped
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
+from postmortem.traces.texts import read_next_blob
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,8 @@ def work(
             if run:
                 execute(run, stop=stop, lease=lease)
                 count += 1
+                continue
+            if read_next_blob():  # nobody waits, so there is time for the words of what came in
                 continue
         except DatabaseError:
             # The database is away or busy; a dead claim comes back by its lease.

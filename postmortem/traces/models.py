@@ -104,7 +104,10 @@ class Trace(models.Model):
             models.UniqueConstraint(fields=["incident", "external_id"], name="trace_once_per_incident"),
             models.CheckConstraint(condition=~Q(external_id=""), name="trace_has_external_id"),
         ]
-        indexes: ClassVar = [models.Index(fields=["incident", "timestamp"], name="trace_incident_time")]
+        indexes: ClassVar = [
+            models.Index(fields=["incident", "timestamp"], name="trace_incident_time"),
+            models.Index(fields=["incident", "latency_seconds"], name="trace_incident_latency"),
+        ]
 
     def __str__(self) -> str:
         return self.external_id
@@ -142,6 +145,27 @@ class TraceLabel(models.Model):
 
     def __str__(self) -> str:
         return self.value
+
+
+class TraceText(models.Model):
+    """What full-text search reads: a trace's words in lower case, each once, none of what is masked.
+
+    A migration adds the index of either database.
+    """
+
+    trace = models.OneToOneField(Trace, on_delete=models.CASCADE, primary_key=True, related_name="words")
+    text = models.TextField()
+    kinds = models.JSONField(default=dict)  # what was masked: {kind: how often}
+
+    def __str__(self) -> str:
+        return self.text[:60]
+
+
+class ReadBlob(models.Model):
+    """Stored bytes whose words are in the index. What has no row here is still to be read."""
+
+    blob = models.OneToOneField(EvidenceBlob, on_delete=models.PROTECT, primary_key=True, related_name="read")
+    read_at = models.DateTimeField(default=timezone.now)
 
 
 class RedactionPattern(models.Model):

@@ -12,19 +12,14 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces import redaction
-from postmortem.traces.models import RedactionPattern, Score, Trace
+from postmortem.traces.models import RedactionPattern, Score, Trace, TraceText
 from postmortem.traces.redaction import HousePattern
 from postmortem.traces.selectors import TraceReading, trace_reading
+from postmortem.traces.texts import house_patterns, read_again
 from postmortem.traces.tree import ObservationNode, flatten
 
 _TRACE_TEXTS = ("name", "session_id", "user_id", "input_preview", "output_preview")
 _OBSERVATION_TEXTS = ("name", "status_message", "session_id", "user_id", "trace_name", "input", "output")
-
-
-def house_patterns() -> tuple[HousePattern, ...]:
-    """The administrator's patterns that are in force."""
-    rows = RedactionPattern.objects.filter(retired_at=None).order_by("pk").values_list("kind", "pattern")
-    return tuple(HousePattern(kind, pattern) for kind, pattern in rows)
 
 
 def masked_reading(trace: Trace, places: range | None = None) -> TraceReading:
@@ -77,6 +72,8 @@ def add_pattern(*, by: Person, kind: str, pattern: str) -> RedactionPattern:
     with transaction.atomic():
         row = RedactionPattern.objects.create(kind=kind, pattern=pattern, added_by=by)
         audit.record(person=by, action="add redaction pattern", subject=kind, after={"pattern": pattern})
+        TraceText.objects.all().delete()  # what it finds must not stay searchable
+        read_again()
     return row
 
 

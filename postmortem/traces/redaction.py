@@ -76,9 +76,11 @@ def find(text: str, house: tuple[HousePattern, ...] = ()) -> list[Span]:
 
 def mask(text: str, house: tuple[HousePattern, ...] = ()) -> str:
     """`text` with everything that `find` finds replaced by "[masked: kind]"."""
-    spans = find(text, house)
-    if not spans:
-        return text
+    return without(text, find(text, house))
+
+
+def without(text: str, spans: list[Span]) -> str:
+    """`text` with these spans replaced by "[masked: kind]"."""
     parts, at = [], 0
     for span in spans:
         parts += [text[at : span.start], f"[masked: {span.kind}]"]

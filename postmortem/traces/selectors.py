@@ -7,9 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
@@ -114,27 +112,6 @@ def trace_records(
             shown_input, shown_output, first_token,
         ) in Trace.objects.filter(within).values_list(*fields)
     ]  # fmt: skip
-
-
-def trace_list(
-    incident: Incident, *, text: str = "", facets: dict[str, str] | None = None, score: str = ""
-) -> QuerySet[Trace]:
-    """Traces in order of time whose id, name or previews contain `text`, with these facet values and this score."""
-    traces = Trace.objects.filter(incident=incident)
-    if text := text.strip()[:200]:
-        traces = traces.filter(
-            Q(external_id__icontains=text)
-            | Q(name__icontains=text)
-            | Q(input_preview__icontains=text)
-            | Q(output_preview__icontains=text)
-            | Q(session_id__iexact=text)
-        )
-    for position, (name, value) in enumerate((facets or {}).items()):
-        alias = f"facet_value_{position}"
-        traces = traces.alias(**{alias: Cast(KeyTextTransform(name, "facets"), TextField())}).filter(**{alias: value})
-    if score:
-        traces = traces.filter(Exists(Score.objects.filter(trace=OuterRef("pk"), name=score)))
-    return traces
 
 
 def trace_keys(incident: Incident, external_ids: Collection[str]) -> dict[str, int]:

@@ -13,7 +13,6 @@ from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
-from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
 from postmortem.traces.connections import (
     check_connection,
@@ -26,6 +25,7 @@ from postmortem.traces.connections import (
 from postmortem.traces.files import read_file
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace, TraceBlob
 from postmortem.traces.records import ScoreRecord, SourcePage, TraceRecord
+from postmortem.traces.texts import read_blob, read_small_blobs
 
 __all__ = [
     "begin_import",
@@ -56,19 +56,6 @@ def store_blob(data: bytes, media_type: str = "application/json") -> EvidenceBlo
         )
         EvidenceBlob.objects.bulk_create([blob], ignore_conflicts=True)
     return blob
-
-
-def read_blob(blob: EvidenceBlob) -> bytes:
-    """The bytes as they came. Raises UserError when they no longer match their name."""
-    try:
-        data = zlib.decompress(bytes(blob.compressed))
-    except zlib.error:
-        data = b""
-    if sha256_hex(data) != blob.sha256:
-        raise UserError(
-            f"The stored bytes {blob.sha256[:12]} do not match their SHA-256; restore the database from a backup."
-        )
-    return data
 
 
 def begin_import(
@@ -126,6 +113,7 @@ def finish_import(*, evidence_import: EvidenceImport, truncated: bool = False) -
             incident_number=evidence_import.incident.number,
             after={"traces": evidence_import.trace_count, "scores": evidence_import.score_count},
         )
+    read_small_blobs(evidence_import)
     return evidence_import
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -20,20 +19,21 @@ from postmortem.review.models import Evidence
 from postmortem.traces import reading as readings
 from postmortem.traces import selectors
 from postmortem.traces.facets import FACETS, VERSION_FACETS
+from postmortem.traces.finding import TraceFilter, count_up_to, find_traces, trace_page
 from postmortem.traces.models import Score, Trace
 from postmortem.traces.records import ObservationRecord
-from postmortem.traces.signals import SIGNALS
+from postmortem.traces.signals import LABEL, SIGNALS
+from postmortem.traces.texts import unread_count
 from postmortem.traces.tree import ObservationNode, flatten
 from postmortem.web.evidence_form import EvidenceForm
+from postmortem.web.trace_form import FACET_FILTERS, TraceFilterForm
 from postmortem.web.workspace import open_incident, render_stage
 
 PAGE_SIZE = 50
 OBSERVATIONS_AT_ONCE = 200
 _SCORE_COLUMNS = 4
-_FACET_FILTERS = 10
 _PREVIEW = 1500
 _DEEPEST = 8
-_ORDERS = {"": ("timestamp", "id"), "newest": ("-timestamp", "-id"), "slowest": ("-latency_seconds", "id")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +49,42 @@ class ObservationRow:
 
 @require_GET
 def page(request: HttpRequest, number: str) -> HttpResponse:
-    """Traces in order of time, narrowed by text, facets and score."""
+    """Traces narrowed by words, facets, score, label and time, in pages by keyset."""
     incident = open_incident(request, number)
-    text = request.GET.get("q", "").strip()[:200]
-    score = request.GET.get("score", "")[:200]
-    order = request.GET.get("order", "")
-    chosen = {key[2:]: value[:200] for key, value in request.GET.items() if key.startswith("f.") and key[2:] and value}
-    found = selectors.trace_list(incident, text=text, facets=dict(list(chosen.items())[:_FACET_FILTERS]), score=score)
-    shown = Paginator(found.order_by(*_ORDERS.get(order, _ORDERS[""])), PAGE_SIZE).get_page(request.GET.get("page"))
+    form = TraceFilterForm(request.GET)
+    wanted, order = form.wanted(), form.order()
+    found = find_traces(incident, wanted)
+    turn = {name: request.GET.get(name, "")[:100] for name in ("after", "before")}
+    shown = trace_page(found, order=order, size=PAGE_SIZE, **turn)
     signals = selectors.signals(incident)
-    names = [choice.name for choice in signals if choice.name not in SIGNALS]
+    names = [choice.name for choice in signals if choice.name not in SIGNALS or choice.name == LABEL]
     # The signal under review comes first, whatever is scored most often.
     columns = sorted(names, key=lambda name: name != incident.signal)[:_SCORE_COLUMNS]
-    scores = _scores_of(list(shown), columns)
+    scores = _scores_of(shown.rows, columns)
+    count, more = count_up_to(found)
     context = {
-        "traces": shown,
-        "rows": [(trace, [scores.get((trace.pk, name)) for name in columns]) for trace in readings.mask_traces(shown)],
+        "page": shown,
+        "rows": [
+            (trace, [scores.get((trace.pk, name)) for name in columns]) for trace in readings.mask_traces(shown.rows)
+        ],
         "columns": columns,
         "score_names": names,
-        "text": text,
-        "score": score,
-        "order": order if order in _ORDERS else "",
-        "chosen": chosen,
-        "filtered": bool(text or score or chosen),
+        "count": count,
+        "more": more,
+        "form": form,
+        "wanted": wanted,
+        "order": order,
+        "filtered": wanted != TraceFilter(),
         "incident": incident,
     }
     if request.htmx and request.htmx.target == "trace-rows":
         return render(request, "traces/_trace_rows.html", context)
     coverage = [facet for facet in selectors.facet_coverage(incident) if len(facet.values) > 1]
-    context |= {"facets": coverage[:_FACET_FILTERS], "total": selectors.evidence_counts(incident).traces}
+    context |= {
+        "facets": coverage[:FACET_FILTERS],
+        "total": selectors.evidence_counts(incident).traces,
+        "unread": unread_count(incident),
+    }
     return render_stage(request, "traces/trace_list.html", incident, "evidence", context)
 
 

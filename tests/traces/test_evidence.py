@@ -16,6 +16,7 @@ from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
 from postmortem.traces import selectors, services
+from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.langfuse_source import LangfuseSource
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.normalise import scores_by_name
@@ -213,7 +214,7 @@ def test_the_list_is_searched_and_filtered() -> None:
     )
 
     def found(**asked: Any) -> list[str]:
-        return [trace.external_id for trace in selectors.trace_list(incident, **asked)]
+        return [trace.external_id for trace in find_traces(incident, TraceFilter(**asked)).order_by("timestamp")]
 
     assert found() == ["t1", "t2"]
     assert found(text="REFUND") == ["t1"]

@@ -10,8 +10,9 @@ from postmortem.lib.errors import UserError
 from postmortem.traces import services as traces
 from postmortem.traces.labels import label_trace, withdraw_label
 from postmortem.traces.models import RedactionPattern, Trace, TraceLabel
-from postmortem.traces.reading import add_pattern, clear_reading, house_patterns, masked_reading, retire_pattern
+from postmortem.traces.reading import add_pattern, clear_reading, masked_reading, retire_pattern
 from postmortem.traces.selectors import signals, trace_records
+from postmortem.traces.texts import house_patterns
 from postmortem.traces.tree import flatten
 from tests.builders import make_incident, make_person, make_trace
 
