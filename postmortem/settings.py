@@ -25,6 +25,8 @@ SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
 ORGANISATION_NAME = env.str("ORGANISATION_NAME", "")
+# Fields, periods and authority of the Article 73 annex; "" means the shipped file.
+ARTICLE73_RULES = env.str("ARTICLE73_RULES", "")
 CODE_VERSION = "0.1.0"
 
 INSTALLED_APPS = [

@@ -10,8 +10,10 @@ from rest_framework.response import Response
 from postmortem.api.base import IncidentView
 from postmortem.incidents.services import reopen_for_correction
 from postmortem.report import selectors
+from postmortem.report.annex import annex_history, annex_state, save_annex
 from postmortem.report.documents import FORMATS, VIEWS, make_document
-from postmortem.report.models import Report
+from postmortem.report.external import AUDIENCES
+from postmortem.report.models import AnnexRevision, Report
 from postmortem.report.record import assemble_record
 from postmortem.report.services import publish, read_record
 
@@ -56,6 +58,74 @@ class CorrectionSerializer(serializers.Serializer):
     """What needs correcting."""
 
     reason = serializers.CharField(allow_blank=True, max_length=2_000)
+
+
+class AnnexSerializer(serializers.Serializer):
+    """The annex's extra fields by name; `rules` names them, their choices and the clocks."""
+
+    revision = serializers.IntegerField(min_value=0)
+    values = serializers.DictField(child=serializers.JSONField())
+
+
+class AnnexClockSerializer(serializers.Serializer):
+    """One period of Article 73, counted from awareness; `deadline` is its last moment, UTC."""
+
+    key = serializers.CharField()
+    days = serializers.IntegerField()
+    article = serializers.CharField()
+    label = serializers.CharField()
+    applies = serializers.BooleanField()
+    deadline = serializers.DateTimeField(allow_null=True)
+    sent_late = serializers.BooleanField(allow_null=True)
+
+
+class AnnexStateSerializer(AnnexSerializer):
+    """What is stored, what is still missing, and when the clocks run out."""
+
+    missing = serializers.ListField(child=serializers.CharField())
+    clocks = AnnexClockSerializer(many=True)
+    rules = serializers.DictField(child=serializers.JSONField())
+
+
+class AnnexRevisionSerializer(serializers.ModelSerializer):
+    """One saved state."""
+
+    edited_by = serializers.CharField(source="edited_by.name")
+
+    class Meta:
+        model = AnnexRevision
+        fields = ("revision", "values", "edited_by", "edited_at")
+
+
+class AnnexView(IncidentView):
+    """Extra fields of the EU AI Act Article 73 annex."""
+
+    serializer_class = AnnexStateSerializer
+
+    @extend_schema(responses=AnnexStateSerializer)
+    def get(self, request: Request, number: str) -> Response:
+        """Values, revision, what is missing, clocks and rules."""
+        return Response(self._state())
+
+    @extend_schema(request=AnnexSerializer, responses=AnnexStateSerializer)
+    def put(self, request: Request, number: str) -> Response:
+        """Store all values as a new revision; 409 with the stored ones when somebody saved first."""
+        save_annex(incident=self.incident, by=self.person, **self.body(AnnexSerializer))
+        return Response(self._state())
+
+    def _state(self) -> dict[str, object]:
+        return AnnexStateSerializer(annex_state(self.incident)).data
+
+
+class AnnexHistoryView(IncidentView):
+    """Earlier states of the annex's fields."""
+
+    serializer_class = AnnexRevisionSerializer
+
+    @extend_schema(responses=AnnexRevisionSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """Newest first."""
+        return self.page(annex_history(self.incident), AnnexRevisionSerializer)
 
 
 class GateView(IncidentView):
@@ -115,6 +185,7 @@ _DOCUMENT = extend_schema(
     parameters=[
         OpenApiParameter("view", OpenApiTypes.STR, OpenApiParameter.PATH, enum=list(VIEWS)),
         OpenApiParameter("form", OpenApiTypes.STR, OpenApiParameter.PATH, enum=list(FORMATS)),
+        OpenApiParameter("audience", OpenApiTypes.STR, enum=list(AUDIENCES), default="internal"),
     ],
     responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY)},
 )
@@ -129,9 +200,14 @@ class DocumentView(IncidentView):
     def get(self, request: Request, number: str, version: int, view: str, form: str) -> HttpResponse:
         """Rendered from the frozen record."""
         report = self.found(Report.objects.filter(incident=self.incident), version=version)
-        _known(view, form)
+        audience = _known(request, view, form)
         document = make_document(
-            read_record(report), view=view, form=form, version=report.version, sha256=report.sha256
+            read_record(report),
+            view=view,
+            form=form,
+            version=report.version,
+            sha256=report.sha256,
+            audience=audience,
         )
         return _download(document)
 
@@ -144,13 +220,17 @@ class DraftDocumentView(IncidentView):
     @_DOCUMENT
     def get(self, request: Request, number: str, view: str, form: str) -> HttpResponse:
         """The record as it stands now, marked DRAFT."""
-        _known(view, form)
-        return _download(make_document(assemble_record(self.incident), view=view, form=form, version=None, sha256=""))
+        audience = _known(request, view, form)
+        record = assemble_record(self.incident)
+        return _download(make_document(record, view=view, form=form, version=None, sha256="", audience=audience))
 
 
-def _known(view: str, form: str) -> None:
-    if view not in VIEWS or form not in FORMATS:
+def _known(request: Request, view: str, form: str) -> str:
+    """The audience that the address asks for; 404 for a view, format or audience that does not exist."""
+    audience = request.query_params.get("audience", "internal")
+    if view not in VIEWS or form not in FORMATS or audience not in AUDIENCES:
         raise Http404("There is no such view of the report.")
+    return audience
 
 
 def _download(document: object) -> HttpResponse:

@@ -77,6 +77,8 @@ _incident_patterns = [
     _at("actions/<int:action>/status/", actions.ActionStatusView, "action-status"),
     _at("history/", history.HistoryView, "history"),
     _at("gate/", report.GateView, "gate"),
+    _at("annex/", report.AnnexView, "annex"),
+    _at("annex/history/", report.AnnexHistoryView, "annex-history"),
     _at("reports/", report.ReportsView, "reports"),
     _at("reports/correction/", report.CorrectionView, "report-correction"),
     _at("reports/draft/<str:view>.<str:form>", report.DraftDocumentView, "report-draft-document"),

@@ -10,7 +10,13 @@ from postmortem.report.services import read_record
 
 
 def export_document(
-    *, incident: Incident, view: str, form: str, version: int | None = None, draft: bool = False
+    *,
+    incident: Incident,
+    view: str,
+    form: str,
+    version: int | None = None,
+    draft: bool = False,
+    audience: str = "internal",
 ) -> Document:
     """One view of the report in one format: of a published version, else of the latest one.
 
@@ -19,8 +25,16 @@ def export_document(
     """
     report = None if draft else _published(incident, version)
     if report is None:
-        return make_document(assemble_record(incident), view=view, form=form, version=None, sha256="")
-    return make_document(read_record(report), view=view, form=form, version=report.version, sha256=report.sha256)
+        record = assemble_record(incident)
+        return make_document(record, view=view, form=form, version=None, sha256="", audience=audience)
+    return make_document(
+        read_record(report),
+        view=view,
+        form=form,
+        version=report.version,
+        sha256=report.sha256,
+        audience=audience,
+    )
 
 
 def _published(incident: Incident, version: int | None) -> Report | None:

@@ -1,4 +1,4 @@
-"""A record as a document: two views, four formats. Everything comes from the record alone."""
+"""A record as a document: three views, five formats, two audiences. Everything comes from the record alone."""
 
 import hashlib
 from base64 import b64encode
@@ -14,22 +14,26 @@ from django.utils.safestring import mark_safe
 from postmortem.lib.hashing import canonical_json
 from postmortem.lib.markdown import render_markdown
 from postmortem.report import present
+from postmortem.report.action_csv import actions_csv
+from postmortem.report.annex_view import annex_of
 from postmortem.report.charts import wording
 from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
 from postmortem.report.charts.signature import signature_chart
+from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.harmless import harmless
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pdf import render_pdf
 
-VIEWS = {"brief": "Leadership brief", "full": "Full report"}
-FORMATS = {"pdf": "PDF", "html": "HTML", "md": "Markdown", "json": "JSON"}
+VIEWS = {"brief": "Leadership brief", "full": "Full report", "annex": "Article 73 annex"}
+FORMATS = {"pdf": "PDF", "html": "HTML", "md": "Markdown", "json": "JSON", "csv": "CSV of the actions"}
 _MEDIA_TYPES = {
     "pdf": "application/pdf",
     "html": "text/html; charset=utf-8",
     "md": "text/markdown; charset=utf-8",
     "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
 }
 _STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
 _DRAFT_STYLESHEET = _STYLESHEET.with_name("report-draft.css")
@@ -59,23 +63,36 @@ class Document:
 
 
 def make_document(
-    record: dict[str, Any], *, view: str, form: str, version: int | None, sha256: str, fonts_url: str = ""
+    record: dict[str, Any],
+    *,
+    view: str,
+    form: str,
+    version: int | None,
+    sha256: str,
+    audience: str = "internal",
+    fonts_url: str = "",
 ) -> Document:
     """Render `record`. `version` and `sha256` are those of a published report; None and "" mean a draft.
+
+    `audience` external drops names, trace text and links by rule; JSON and CSV have no view of their own.
 
     `fonts_url` is where an HTML page on this site finds its fonts; a page that leaves the site uses the reader's.
     Raises KeyError for a view or format that does not exist.
     """
-    stem = f"{record['incident']['number']}-{view}" + (f"-v{version}" if version else "-draft")
-    name = f"{stem}.{form}"
+    if audience == "external":
+        record = for_outside(record, sha256=sha256)
+    what = {"json": "record", "csv": "actions"}.get(form, VIEWS[view] and view)
+    stem = f"{record['incident']['number']}-{what}" + ("-external" if audience == "external" else "")
+    name = f"{stem}{f'-v{version}' if version else '-draft'}.{form}"
     media_type = _MEDIA_TYPES[form]
     if form == "json":
         return Document(canonical_json(record), media_type, name)
     record = harmless(record)
+    if form == "csv":
+        return Document(actions_csv(record).encode(), media_type, name)
     if form == "md":
-        return Document(
-            render_markdown_view(record, view=view, version=version, sha256=sha256).encode(), media_type, name
-        )
+        text = render_markdown_view(record, view=view, version=version, sha256=sha256)
+        return Document(text.encode(), media_type, name)
     context = _context(record, view=view, version=version, sha256=sha256)
     css = _STYLESHEET.read_text() + ("" if version else _DRAFT_STYLESHEET.read_text())
     if form == "pdf":
@@ -158,6 +175,9 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "participants": [one | {"role_label": one["role"].replace("_", " ")} for one in record["participants"]],
         "signatures": present.signatures(record),
         "mix": _mix(record),
+        "audience": record.get("audience"),
+        "left_out": left_out_sentence(record),
+        "annex": annex_of(record) if view == "annex" else None,
     }
 
 

@@ -4,14 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from postmortem.report import present
+from postmortem.report.annex_view import annex_of
 from postmortem.report.harmless import harmless_markdown
 
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_[]<>|#"})
 
 
 def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int | None, sha256: str) -> str:
-    """The brief or the full report as Markdown. Imported text is escaped, so that it stays text."""
+    """The brief, the full report or the annex as Markdown. Imported text is escaped, so that it stays text."""
     incident = record["incident"]
+    if view == "annex":
+        return "\n\n".join(part for part in [*_annex(record, version, sha256), *_left_out(record)] if part) + "\n"
     parts = [f"# {escape(incident['title'])}", _head(record, version, sha256)]
     if incident["simulated"]:
         parts.append("**SIMULATED example: no person, company or model in it exists.**")
@@ -27,6 +30,7 @@ def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int |
         ]
     if view == "full":
         parts += _full(record)
+    parts += _left_out(record)
     parts.append(f"Signed: {escape(present.signatures(record)) or 'nobody yet'}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -41,6 +45,47 @@ def _head(record: Mapping[str, Any], version: int | None, sha256: str) -> str:
     state = f"version {version}, sha256 `{sha256}`" if version else "DRAFT, not frozen"
     names = " · ".join(escape(incident[name]) for name in ("number", "severity", "feature"))
     return f"{names} · {state} · times in UTC"
+
+
+def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[str]:
+    annex = annex_of(record)
+    parts = [f"# {annex['report_title']} of a serious incident", escape(annex["law"]), _head(record, version, sha256)]
+    if record["incident"]["simulated"]:
+        parts.append("**SIMULATED example: no person, company or model in it exists.**")
+    if annex["missing"]:
+        lead = "An initial report may be incomplete (Article 73(5)). " if annex["incomplete_allowed"] else ""
+        parts.append(f"{lead}Not stated yet: {escape(', '.join(annex['missing']))}.")
+    basis = "" if annex["aware_stated"] else " (the time of detection; the time of awareness is not stated)"
+    parts += ["## Clocks", f"Counted from awareness: {escape(annex['aware'])}{basis}."]
+    parts.append(
+        _table(
+            ("Period", "For", "Not later than", "State"),
+            (
+                (one["days"], f"{one['label']}, {one['article']}", one["deadline"], one["state"])
+                for one in annex["clocks"]
+            ),
+        )
+    )
+    parts.append(
+        escape(f"{annex['counting']} Article 73 applies from {annex['applies_from']}. {annex['applies_note']}")
+    )
+    for group in annex["groups"]:
+        rows = ((row["label"], row["value"] or ("Not stated yet" if row["required"] else "–")) for row in group["rows"])
+        parts += [f"## {group['title']}", _table(("Field", "Statement"), rows)]
+    parts += ["## What happened, from the record", harmless_markdown(record["text"]["summary"]) or "*Not written.*"]
+    parts += ["## Impact", harmless_markdown(record["text"]["impact"]) or "*Not written.*"]
+    if record["finding"]:
+        result = record["finding"]["result"]
+        parts += ["## Causes found so far", escape(f"{result['headline']} {result['lede']}")]
+    return [*parts, "## Four layers", _verdicts(record, whole=False), "## Corrective actions", _actions(record)]
+
+
+def _left_out(record: Mapping[str, Any]) -> list[str]:
+    audience = record.get("audience")
+    if not audience:
+        return []
+    rows = ((one["what"], f"{one['count']:,}", one["instead"]) for one in audience["left_out"])
+    return ["## What this copy leaves out", _table(("Left out", "How often", "In its place"), rows)]
 
 
 def _full(record: Mapping[str, Any]) -> list[str]:

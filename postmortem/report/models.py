@@ -26,3 +26,20 @@ class Report(models.Model):
 
     def __str__(self) -> str:
         return f"{self.incident_id} version {self.version}"
+
+
+class AnnexRevision(models.Model):
+    """One saved state of the Article 73 annex's extra fields. Rows are only added, so they are its history."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="annex_revisions")
+    revision = models.PositiveIntegerField()
+    values = models.JSONField(default=dict)
+    edited_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    edited_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-revision"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["incident", "revision"], name="annex_revision_once")]
+
+    def __str__(self) -> str:
+        return f"{self.incident_id} annex {self.revision}"

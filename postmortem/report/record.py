@@ -14,11 +14,12 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.selectors import participants
 from postmortem.lib.clock import format_moment
 from postmortem.lib.layers import LAYERS
+from postmortem.report.annex import annex_section
 from postmortem.review.models import Evidence
 from postmortem.review.selectors import LayerReview, facilitator_sign, factors, review_layer, timeline
 from postmortem.traces.selectors import evidence_counts, evidence_imports
 
-SCHEMA = "postmortem/record/1"
+SCHEMA = "postmortem/record/2"
 _MAX_HASHES = 200
 _TEXTS = ("summary", "impact", "detection_gap", "lessons", "decisions_requested")
 _TIMES = (
@@ -30,7 +31,7 @@ _TIMES = (
 def assemble_record(incident: Incident) -> dict[str, Any]:
     """The record of `incident` as stored now: JSON values only, moments RFC 3339 in UTC.
 
-    Its shape is schema/record-1.json. Publication adds the section `publication`.
+    Its shape is schema/record-2.json. Publication adds the section `publication`.
     """
     reviews = [review_layer(incident, layer) for layer in LAYERS]
     return {
@@ -65,6 +66,7 @@ def assemble_record(incident: Incident) -> dict[str, Any]:
         "actions": [_action(item) for item in actions.actions_for(incident)],
         "facilitator_sign_off": _sign(facilitator_sign(incident)),
         "evidence": _evidence_sources(incident),
+        "annex": annex_section(incident),
     }
 
 

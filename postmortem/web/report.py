@@ -4,18 +4,22 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.incidents.states import reopen_for_correction
 from postmortem.lib.errors import UserError
 from postmortem.report.documents import FORMATS, VIEWS, make_document
+from postmortem.report.external import AUDIENCES
 from postmortem.report.models import Report
 from postmortem.report.record import assemble_record
 from postmortem.report.selectors import reports
 from postmortem.report.services import publish, read_record
 from postmortem.web.workspace import open_incident, render_stage
+
+_SHOWN = (("html", "Read"), ("pdf", "PDF"), ("md", "Markdown"))
 
 
 class PublishForm(forms.Form):
@@ -36,8 +40,21 @@ class CorrectionForm(forms.Form):
 def report(request: HttpRequest, number: str) -> HttpResponse:
     """What stands between the draft and publication; published versions."""
     incident = open_incident(request, number)
-    context = {"reports": reports(incident), "views": VIEWS, "formats": FORMATS}
+    versions = [(one, _links(incident, one)) for one in reports(incident)]
+    context = {"reports": versions, "drafts": _links(incident, None)}
     return render_stage(request, "report_pages/page.html", incident, "report", context)
+
+
+def _links(incident: Incident, one: Report | None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every document of a version, or of the draft: (view, [(format, address)])."""
+    args = [incident.number, one.version] if one else [incident.number]
+    name = "report-version" if one else "report-draft"
+    found = [
+        (label, [(words, reverse(name, args=[*args, view, form])) for form, words in _SHOWN])
+        for view, label in VIEWS.items()
+    ]
+    data = [(FORMATS[form], reverse(name, args=[*args, "full", form])) for form in ("json", "csv")]
+    return [*found, ("Data", data)]
 
 
 @require_POST
@@ -78,7 +95,7 @@ def report_correct(request: HttpRequest, number: str) -> HttpResponse:
 def report_draft(request: HttpRequest, number: str, view: str, form: str) -> HttpResponse:
     """A preview of the record as it stands now, marked DRAFT."""
     incident = open_incident(request, number)
-    return _document(assemble_record(incident), view, form, report=None)
+    return _document(assemble_record(incident), view, form, report=None, audience=_audience(request))
 
 
 @require_GET
@@ -86,11 +103,15 @@ def report_version(request: HttpRequest, number: str, version: int, view: str, f
     """A published version, rendered from its frozen record."""
     incident = open_incident(request, number)
     one = get_object_or_404(Report, incident=incident, version=version)
-    return _document(read_record(one), view, form, report=one)
+    return _document(read_record(one), view, form, report=one, audience=_audience(request))
 
 
-def _document(record: dict, view: str, form: str, report: Report | None) -> HttpResponse:
-    if view not in VIEWS or form not in FORMATS:
+def _audience(request: HttpRequest) -> str:
+    return request.GET.get("audience", "internal")
+
+
+def _document(record: dict, view: str, form: str, *, report: Report | None, audience: str) -> HttpResponse:
+    if view not in VIEWS or form not in FORMATS or audience not in AUDIENCES:
         raise Http404("There is no such view of the report.")
     document = make_document(
         record,
@@ -98,6 +119,7 @@ def _document(record: dict, view: str, form: str, report: Report | None) -> Http
         form=form,
         version=report.version if report else None,
         sha256=report.sha256 if report else "",
+        audience=audience,
     )
     response = HttpResponse(document.data, content_type=document.media_type)
     how = "inline" if form in ("pdf", "html") else "attachment"

@@ -2,6 +2,7 @@
 
 from postmortem.web import (
     actions,
+    annex,
     attribution,
     changes,
     connections,
@@ -33,5 +34,6 @@ urlpatterns = [
     *review.urlpatterns,
     *actions.urlpatterns,
     *report.urlpatterns,
+    *annex.urlpatterns,
     *connections.urlpatterns,
 ]

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
 from postmortem.pipeline.publish import export_document
 from postmortem.report.documents import FORMATS, VIEWS
+from postmortem.report.external import AUDIENCES
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("incident", metavar="INC", help="incident number, like INC-2026-0001")
         parser.add_argument("--view", choices=sorted(VIEWS), default="full")
         parser.add_argument("--format", choices=sorted(FORMATS), default="pdf")
+        parser.add_argument("--audience", choices=sorted(AUDIENCES), default="internal")
         parser.add_argument("-o", "--output", metavar="FILE", help="else a name in this folder; - for standard output")
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--published", metavar="N", type=int, help="a published version; else the latest")
@@ -33,6 +35,7 @@ class Command(BaseCommand):
             document = export_document(
                 incident=incident, view=options["view"], form=options["format"],
                 version=options["published"], draft=options["draft"],
+                audience=options["audience"],
             )  # fmt: skip
         if options["output"] == "-":
             sys.stdout.buffer.write(document.data)

@@ -1,0 +1,91 @@
+"""The annex in words: groups of fields, clocks and what is missing, for HTML, PDF and Markdown alike. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from postmortem.report import article73
+from postmortem.report.present import when
+
+_TITLES = {"initial": "Initial report", "followup": "Follow-up report", "complete": "Complete report"}
+
+
+def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the annex shows. A record without the section is shown under the shipped rules, with nothing stated."""
+    section = record.get("annex") or {}
+    rules: Mapping[str, Any] = section.get("rules") or article73.load_rules()
+    values: Mapping[str, Any] = section.get("values") or {}
+    detected = record["incident"]["detected_at"]
+    aware, stated = article73.awareness(values, detected)
+    clocks = article73.clocks(rules, values, detected)
+    first = article73.first_deadline(clocks)
+    missing = article73.missing_fields(rules, values)
+    kind = values.get("report_type", "")
+    zone = ZoneInfo(str(rules["timezone"]))
+    return {
+        "law": rules["name"],
+        "short": rules.get("short", rules["name"]),
+        "edition": rules.get("edition", ""),
+        "applies_from": rules.get("applies_from", ""),
+        "applies_note": rules.get("applies_note", ""),
+        "counting": rules.get("counting", ""),
+        "report_title": _TITLES.get(kind, "Report, kind not stated"),
+        "incomplete_allowed": kind == "initial",
+        "aware": f"{when(_text(aware))} UTC" if aware else "not known",
+        "aware_stated": stated,
+        "clocks": [_clock(one, zone, is_first=first is not None and one.key == first.key) for one in clocks],
+        "first": _clock(first, zone, is_first=True) if first else None,
+        "groups": [
+            {
+                "key": group["key"],
+                "title": group["title"],
+                "rows": [
+                    {
+                        "label": field["label"],
+                        "value": article73.in_words(field, values.get(field["name"])),
+                        "required": bool(field.get("required")),
+                    }
+                    for field in group["fields"]
+                ],
+            }
+            for group in rules["groups"]
+        ],
+        "missing": missing,
+        "is_complete": not missing,
+        "revision": section.get("revision", 0),
+        "edited": f"{section['edited_by']}, {when(section['edited_at'])} UTC" if section else "",
+    }
+
+
+def _clock(clock: article73.Clock, zone: ZoneInfo, *, is_first: bool) -> dict[str, Any]:
+    sent = "" if clock.sent_late is None else ("sent after it" if clock.sent_late else "sent in time")
+    return {
+        "days": f"{clock.days} days",
+        "article": f"Article {clock.article}",
+        "label": clock.label,
+        "applies": clock.applies,
+        "is_first": is_first,
+        "deadline": _day(clock.deadline, zone) if clock.deadline else "starts with awareness",
+        "sent": sent,
+        "state": ("in force" if clock.applies else "not in force") + (f", {sent}" if sent and clock.applies else ""),
+    }
+
+
+def _day(at: datetime, zone: ZoneInfo) -> str:
+    local = at.astimezone(zone)
+    return f"end of {local.day} {local:%B %Y} ({zone.key})"
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def deadline_of(record: Mapping[str, Any]) -> datetime | None:
+    """The moment at which the first clock in force runs out, UTC."""
+    section = record.get("annex") or {}
+    if not section:
+        return None
+    found = article73.clocks(section["rules"], section["values"], record["incident"]["detected_at"])
+    first = article73.first_deadline(found)
+    return first.deadline if first else None

@@ -1,0 +1,155 @@
+"""A record for readers outside: names, trace text and links are dropped by rule, and the copy says what is gone. Pure.
+
+The rules, in this order: people become their part in the review; e-mail addresses and links go; what cites a trace
+goes with the trace's id; notes of the checklist, where evidence came from, who made a change and the values of
+tenant and user facets go. Numbers, verdicts, changes, actions and hashes stay.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+AUDIENCES = {"internal": "Internal", "external": "External"}
+_LINK = re.compile(r"\[([^\]]*)\]\([^)\s]*\)|(?:https?|ftp|file)://[^\s)>\]\"']+|\bwww\.[^\s)>\]\"']+", re.IGNORECASE)
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_PRIVATE_FACETS = frozenset({"tenant", "user", "user_id", "session", "session_id", "account", "customer"})
+_LEAST_NAME_PART = 3
+_INSTEAD = {
+    "names of people": "their part in the review",
+    "e-mail addresses": "[e-mail left out]",
+    "links": "their words, or [link left out]",
+    "texts and ids of traces": "a note that a trace was cited",
+    "notes of the checklist": "the answers without their notes",
+    "origins of evidence": "the kind of source and the hashes",
+    "authors of changes": "nothing",
+    "values of tenant and user facets": "[left out]",
+}
+# Where a record names a person, and the words for them when their part is not known.
+_PERSON_KEYS = {
+    "opened_by": "a reviewer", "run_by": "a reviewer", "decided_by": "a reviewer", "lead": "a layer lead",
+    "by": "a reviewer", "owner": "an owner", "risk_accepted_by": "a person responsible", "published_by": "a reviewer",
+    "edited_by": "a reviewer",
+}  # fmt: skip
+_KEPT_WHOLE = frozenset({"annex", "schema", "code_version", "organisation"})
+
+
+def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any]:
+    """A copy of `record` for readers outside, with a section `audience`; `sha256` is that of the whole record.
+
+    The Article 73 annex stays whole except for links: its contact is meant for the authority.
+    """
+    parts = _parts(record)
+    counts: Counter[str] = Counter()
+    out: dict[str, Any] = _walk(
+        {key: value for key, value in record.items() if key not in _KEPT_WHOLE}, _Rules(parts, counts)
+    )
+    out |= {key: record[key] for key in _KEPT_WHOLE if key in record}
+    if out.get("annex"):
+        out["annex"] = out["annex"] | {"edited_by": "a reviewer"}
+    out["participants"] = [
+        one | {"name": _role(one)} for one in out["participants"]
+    ]  # fmt: skip
+    out["audience"] = {
+        "name": "external",
+        "made_from_sha256": sha256,
+        "left_out": [
+            {"what": what, "count": counts[what], "instead": _INSTEAD[what]} for what in _INSTEAD if counts[what]
+        ],
+    }
+    return out
+
+
+def left_out_sentence(record: Mapping[str, Any]) -> str:
+    """One sentence for the foot of a document, "" for a record that is whole."""
+    audience = record.get("audience")
+    if not audience:
+        return ""
+    listed = ", ".join(f"{one['what']} ({one['count']:,})" for one in audience["left_out"])
+    return f"This copy for readers outside leaves out {listed or 'nothing: the rules found nothing to leave out'}."
+
+
+class _Rules:
+    """The names to replace, and what was replaced how often."""
+
+    def __init__(self, parts: Mapping[str, str], counts: Counter[str]) -> None:
+        self.parts, self.counts = parts, counts
+        words = sorted(parts, key=len, reverse=True)
+        self.names = re.compile(r"\b(?:" + "|".join(map(re.escape, words)) + r")\b") if words else None
+
+    def person(self, name: str, otherwise: str) -> str:
+        if not name:
+            return ""
+        self.counts["names of people"] += 1
+        return self.parts.get(name, otherwise)
+
+    def drop(self, what: str, instead: str = "") -> str:
+        self.counts[what] += 1
+        return instead
+
+    def text(self, text: str) -> str:
+        text = _LINK.sub(lambda found: self.drop("links", found[1] or "[link left out]"), text)
+        text = _MAIL.sub(lambda _: self.drop("e-mail addresses", "[e-mail left out]"), text)
+        if self.names:
+            text = self.names.sub(lambda found: self.drop("names of people", self.parts[found[0]]), text)
+        return text
+
+
+def _walk(value: Any, rules: _Rules, key: str = "", inside: str = "") -> Any:  # noqa: PLR0911
+    if isinstance(value, Mapping):
+        if value.get("trace") and "text" in value:
+            value = {**value, "trace": "", "text": rules.drop("texts and ids of traces", "A trace is cited here.")}
+        found = {name: _walk(one, rules, name, key or inside) for name, one in value.items()}
+        return {
+            name: rules.drop("values of tenant and user facets", "[left out]") if name in _PRIVATE_FACETS else one
+            for name, one in found.items()
+        }
+    if isinstance(value, list):
+        return [_walk(one, rules, key, inside) for one in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if key in _PERSON_KEYS:
+        return rules.person(value, _PERSON_KEYS[key])
+    if key in ("link", "tracker_link"):
+        return rules.drop("links")
+    if key == "actor":
+        return rules.drop("authors of changes")
+    if key == "origin":
+        return rules.drop("origins of evidence")
+    if key == "note" and inside == "answers":
+        return rules.drop("notes of the checklist")
+    if key == "name" and inside in ("sign_off", "facilitator_sign_off"):
+        return rules.person(value, "a reviewer")
+    if key == "name" and inside == "participants":
+        return rules.person(value, "a participant")
+    if key.endswith("sha256") or key in ("at", "start", "end", "id", "key"):
+        return value
+    return rules.text(value)
+
+
+def _parts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Each name that the record knows, and each part of it, to what stands for it."""
+    people: dict[str, str] = {}
+    for one in record["participants"]:
+        people.setdefault(one["name"], _role(one))
+    for layer in record["layers"]:
+        people.setdefault(layer["lead"], f"the lead of {layer['layer']}")
+        people.setdefault(layer["decided_by"], "a reviewer")
+    for action in record["actions"]:
+        people.setdefault(action["owner"], f"an owner, {action['team']}" if action["team"] else "an owner")
+    for factor in record["factors"]:
+        people.setdefault(factor["risk_accepted_by"], "a person responsible")
+    people.setdefault(record["incident"]["opened_by"], "a reviewer")
+    people.setdefault((record.get("publication") or {}).get("published_by", ""), "a reviewer")
+    people.pop("", None)
+    found = dict(people)
+    for name, role in people.items():
+        for part in name.split():
+            if len(part) >= _LEAST_NAME_PART and part[:1].isupper():
+                found.setdefault(part, role)
+    return found
+
+
+def _role(participant: Mapping[str, Any]) -> str:
+    role = str(participant["role"]).replace("_", " ")
+    return f"the lead of {participant['layer']}" if participant["layer"] else f"the {role}"
