@@ -1,49 +1,99 @@
 """What people start: each puts one run into the queue and returns it."""
 
+from datetime import datetime
+from typing import Any
+
 from django.conf import settings
 
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
+from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.background import enqueue
 from postmortem.pipeline.models import Run
 from postmortem.traces.links import TraceLink, parse_link
-from postmortem.traces.models import Connection
+from postmortem.traces.models import Connection, EvidenceImport
 from postmortem.traces.services import connection_for_link
+from postmortem.traces.sources import query_of
 
 
 def start_link_import(*, incident: Incident, by: Person, link: str, cap: int | None = None) -> Run:
-    """Import a pasted link: its trace, then at most `cap` traces of the window around it.
+    """Import a pasted link: its trace or its session, then at most `cap` traces of the window around it.
 
     Raises UserError at once for what needs no server to see: no such link, no trace in it, no connection.
     """
     require(by, Capability.IMPORT, incident)
     refuse_published(incident)
     parsed = parse_link(link)
-    if not parsed.trace_id:
-        raise UserError("This link leads to a session or a prompt; open one of its traces and copy that link.")
+    if not parsed.trace_id and not parsed.session_id:
+        raise UserError("This link leads to a prompt; open one of its traces and copy that link.")
     if _answers_without_asking(parsed):
         connection_for_link(parsed)
     payload = {"link": link.strip(), "cap": _cap(cap)}
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_LINK, payload=payload)
 
 
-def start_window_import(*, incident: Incident, by: Person, connection: Connection, cap: int | None = None) -> Run:
-    """Read the incident's window again, e.g. after its times were corrected. Nothing is stored twice.
+def start_window_import(
+    *,
+    incident: Incident,
+    by: Person,
+    connection: Connection,
+    cap: int | None = None,
+    filters: dict[str, Any] | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Run:
+    """Read a window through a connection. Nothing is stored twice.
 
-    Raises UserError when the incident does not say which traces, or from when to when.
+    Without filters and times the incident's own window is read again, e.g. after its times were corrected. Else
+    traces that pass the filters (see WindowQuery) and began in [start, end): `start` defaults to the beginning of
+    the incident's windows, `end` to their end, then to now. Raises UserError when it is not said which traces, or
+    from when.
     """
     require(by, Capability.IMPORT, incident)
-    if not incident.trace_name or not (incident.baseline_start or incident.incident_start):
+    payload: dict[str, Any] = {"connection": connection.pk, "cap": _cap(cap)}
+    moments = [incident.baseline_start, incident.baseline_end, incident.incident_start, incident.incident_end]
+    known = [moment for moment in moments if moment]
+    if filters or start or end:
+        begin, until = start or min(known, default=None), end or max(known, default=None)
+        if begin is None:
+            raise UserError("Say from when: give the window a beginning, or set the windows of the incident first.")
+        query = query_of(filters or {}, start=begin, end=until or utc_now(), cap=1)
+        payload["asked"] = {
+            "filters": query.filters(),
+            "start": format_moment(begin),
+            "end": format_moment(until) if until else None,
+        }
+    elif not incident.trace_name or not known:
         raise UserError("Set the trace name and the windows of the incident first.")
-    payload = {"connection": connection.pk, "cap": _cap(cap)}
+    return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_WINDOW, payload=payload)
+
+
+def start_pull_again(*, incident: Incident, by: Person, evidence_import: EvidenceImport) -> Run:
+    """Read what is new since an import: of a window what no import of the same has covered yet, of a link the whole.
+
+    Raises UserError when it came from no server, or its connection is gone.
+    """
+    require(by, Capability.IMPORT, incident)
+    kind, connection = evidence_import.kind, evidence_import.connection
+    if kind in {EvidenceImport.Kind.LINK, EvidenceImport.Kind.SESSION}:
+        return start_link_import(incident=incident, by=by, link=evidence_import.origin)
+    if kind not in {EvidenceImport.Kind.WINDOW, EvidenceImport.Kind.QUERY}:
+        raise UserError("This evidence came from a file; upload a newer file instead.")
+    if connection is None:
+        raise UserError("The connection that this came through is gone; import the window through another one.")
+    payload: dict[str, Any] = {"connection": connection.pk, "cap": _cap(None), "again": True}
+    if kind == EvidenceImport.Kind.QUERY:
+        payload["asked"] = evidence_import.asked
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_WINDOW, payload=payload)
 
 
 def start_prompt_pull(*, incident: Incident, by: Person, connection: Connection) -> Run:
     """Pull the prompt versions of a connection into the prompt log of the incident's feature."""
+    if connection.kind != Connection.Kind.LANGFUSE:
+        raise UserError("Prompt versions are pulled from Langfuse; choose a connection to a Langfuse project.")
     payload = {"connection": connection.pk}
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_PROMPTS, payload=payload)
 
@@ -60,7 +110,7 @@ def start_attribution(*, incident: Incident, by: Person) -> Run:
 
 def _answers_without_asking(link: TraceLink) -> bool:
     """Whether the stored connections settle the link; else a server must be asked, which a run may wait for."""
-    same_server = Connection.objects.filter(base_url=link.base_url)
+    same_server = Connection.objects.filter(base_url=link.base_url, kind=link.kind)
     return not (link.project_id and same_server.filter(project_id="").exists())
 
 

@@ -1,4 +1,4 @@
-"""Connections: which Langfuse projects may be read, and with what keys."""
+"""Connections: which projects of which trace servers may be read, and with what keys."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,21 +12,46 @@ from postmortem.incidents.models import Feature
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
 from postmortem.traces import secret_keys
-from postmortem.traces.langfuse_source import LangfuseSource, SourceError, SourceInfo
+from postmortem.traces.langfuse_source import LangfuseSource
 from postmortem.traces.links import TraceLink, origin_of
+from postmortem.traces.mlflow_source import MlflowSource
 from postmortem.traces.models import Connection
+from postmortem.traces.phoenix_source import PhoenixSource
+from postmortem.traces.rest_source import RestSource
+from postmortem.traces.source_http import SourceError
+from postmortem.traces.sources import SourceInfo, TraceSource
+
+_REST_SOURCES: dict[str, type[RestSource]] = {
+    Connection.Kind.PHOENIX: PhoenixSource,
+    Connection.Kind.MLFLOW: MlflowSource,
+}
 
 
 def create_connection(
-    *, by: Person, name: str, base_url: str, public_key: str, secret_key: str, feature: Feature | None = None
+    *,
+    by: Person,
+    name: str,
+    base_url: str,
+    public_key: str,
+    secret_key: str,
+    kind: str = Connection.Kind.LANGFUSE,
+    project: str = "",
+    feature: Feature | None = None,
 ) -> Connection:
-    """Allow reads from a Langfuse project. Only administrators; the secret key is stored encrypted."""
+    """Allow reads from one project. Only administrators; the secret key is stored encrypted.
+
+    Langfuse wants a key pair. Phoenix and MLflow want `project` (a project or experiment, by name or id), and a
+    user name and password, a token alone, or neither, as their server is set up.
+    """
     require(by, Capability.CONFIGURE)
+    needed = _needed_keys(kind)
     connection = Connection(
         name=_named(name),
+        kind=kind,
         base_url=clean_base_url(base_url),
-        public_key=_key(public_key, "public key"),
-        secret_key_encrypted=secret_keys.encrypt(_key(secret_key, "secret key")),
+        project=_project(kind, project),
+        public_key=_key(public_key, "public key", needed=needed),
+        secret_key_encrypted=secret_keys.encrypt(_key(secret_key, "secret key", needed=needed)),
         feature=feature,
     )
     with transaction.atomic():
@@ -43,19 +68,28 @@ def update_connection(
     base_url: str,
     public_key: str,
     secret_key: str = "",
+    project: str | None = None,
     feature: Feature | None = None,
 ) -> Connection:
-    """Change a connection; an empty `secret_key` keeps the stored one. What its server said is forgotten."""
+    """Change a connection; an empty `secret_key` keeps the stored one, `project` None the stored project.
+
+    What its server said is forgotten. The kind of server stays: another server is another connection.
+    """
     require(by, Capability.CONFIGURE)
     before = _shown(connection)
     connection.name, connection.feature = _named(name), feature
-    connection.base_url, connection.public_key = clean_base_url(base_url), _key(public_key, "public key")
+    if project is not None:
+        connection.project = _project(connection.kind, project)
+    connection.base_url = clean_base_url(base_url)
+    connection.public_key = _key(public_key, "public key", needed=_needed_keys(connection.kind))
     if secret_key.strip():
         connection.secret_key_encrypted = secret_keys.encrypt(_key(secret_key, "secret key"))
-    elif connection.base_url != before["base_url"]:
+    elif connection.base_url != before["base_url"] and secret_keys.decrypt(connection.secret_key_encrypted):
         # A stored key must not be sent to an address that it was not entered for.
         raise UserError("The address is a new one; enter the secret key for it too.")
-    if secret_key.strip() or (connection.base_url, connection.public_key) != (before["base_url"], before["public_key"]):
+    if secret_key.strip() or any(
+        getattr(connection, field) != before[field] for field in ("base_url", "public_key", "project")
+    ):
         connection.api, connection.server_version = Connection.Api.UNKNOWN, ""
         connection.project_id = connection.project_name = ""
     with transaction.atomic():
@@ -90,10 +124,11 @@ def connection_for_link(link: TraceLink) -> Connection:
 
     Raises UserError that names what an administrator must add.
     """
-    connections = [item for item in Connection.objects.all() if item.base_url == link.base_url]
+    connections = [item for item in Connection.objects.filter(kind=link.kind) if item.base_url == link.base_url]
     if not connections:
         raise UserError(
-            f"No connection reads from {link.base_url}; ask an administrator to add one with the keys of "
+            f"No connection reads from {link.base_url} ({Connection.Kind(link.kind).label}); "
+            "ask an administrator to add one with the keys of "
             + (f"project {link.project_id}." if link.project_id else "the trace's project.")
         )
     if not link.project_id:
@@ -102,7 +137,7 @@ def connection_for_link(link: TraceLink) -> Connection:
         names = ", ".join(connection.name for connection in connections)
         raise UserError(
             f"This short link names no project, and several are connected at {link.base_url} ({names}); "
-            "open the trace in Langfuse and copy the link with /project/ in it."
+            "open the trace there and copy the link with its project in it."
         )
     unasked: SourceError | None = None
     for connection in sorted(connections, key=lambda item: item.project_id != link.project_id):
@@ -120,12 +155,25 @@ def connection_for_link(link: TraceLink) -> Connection:
     )
 
 
-def open_source(connection: Connection) -> LangfuseSource:
-    """A reader for the connection; the API flavour that it finds is remembered. Close it, or use it in `with`."""
+def open_source(connection: Connection) -> TraceSource:
+    """A reader for the connection, whichever server it is for. Close it, or use it in `with`.
+
+    What it learns of the server is remembered.
+    """
+    secret = secret_keys.decrypt(connection.secret_key_encrypted)
+    if connection.kind in _REST_SOURCES:
+        return _REST_SOURCES[connection.kind](
+            base_url=connection.base_url,
+            project=connection.project,
+            user=connection.public_key,
+            secret=secret,
+            timeout_seconds=settings.SOURCE_READ_TIMEOUT_SECONDS,
+            on_info=lambda info: _remember(connection, info),
+        )
     return LangfuseSource(
         base_url=connection.base_url,
         public_key=connection.public_key,
-        secret_key=secret_keys.decrypt(connection.secret_key_encrypted),
+        secret_key=secret,
         api=connection.api,
         project_id=connection.project_id,
         timeout_seconds=settings.SOURCE_READ_TIMEOUT_SECONDS,
@@ -135,7 +183,7 @@ def open_source(connection: Connection) -> LangfuseSource:
 
 def clean_base_url(text: str) -> str:
     """An address in the one spelling that links are compared with. Raises UserError for what is no web address."""
-    text = text.strip()
+    text = text.strip().split("/#/")[0]  # MLflow's pages are behind it
     try:
         parts = urlsplit(text)
         origin = origin_of(parts)
@@ -143,7 +191,7 @@ def clean_base_url(text: str) -> str:
         raise
     except ValueError as error:
         raise UserError(f"“{text[:80]}” is not a web address; write it like https://cloud.langfuse.com.") from error
-    path = parts.path.split("/project/")[0].rstrip("/").removesuffix("/api/public")
+    path = parts.path.split("/project/")[0].split("/projects/")[0].rstrip("/").removesuffix("/api/public")
     if parts.query or parts.fragment or len(origin + path) > 400:
         raise UserError("Give only the address of the server, like https://cloud.langfuse.com.")
     return origin + path
@@ -151,7 +199,8 @@ def clean_base_url(text: str) -> str:
 
 def _learn(connection: Connection) -> SourceInfo:
     with open_source(connection) as source:
-        source.project_id = ""  # asking whose keys they are, not insisting
+        if isinstance(source, LangfuseSource):
+            source.project_id = ""  # asking whose keys they are, not insisting
         info = source.check()
     _remember(connection, info)
     return info
@@ -183,15 +232,33 @@ def _named(name: str) -> str:
     return name
 
 
-def _key(value: str, what: str) -> str:
+def _needed_keys(kind: str) -> bool:
+    if kind not in Connection.Kind.values:
+        raise UserError(f"A connection is for one of {', '.join(Connection.Kind.values)}; choose one.")
+    return kind == Connection.Kind.LANGFUSE
+
+
+def _project(kind: str, project: str) -> str:
+    """The project to be read, where its keys do not tell: without it every project of the server could be."""
+    project = project.strip()
+    if kind == Connection.Kind.LANGFUSE:
+        return ""
+    if not project or len(project) > 200:
+        raise UserError("Name the Phoenix project or MLflow experiment that may be read, or give its id.")
+    return project
+
+
+def _key(value: str, what: str, *, needed: bool = True) -> str:
     value = value.strip()
+    if not value and not needed:
+        return ""
     if not value or len(value) > 200 or not value.isascii() or not value.isprintable():
-        raise UserError(f"The {what} is empty or no key; copy it from the project's settings in Langfuse.")
+        raise UserError(f"The {what} is empty or no key; copy it from the settings of the project or server.")
     return value
 
 
 def _shown(connection: Connection) -> dict[str, Any]:
     return {
         name: getattr(connection, name)
-        for name in ("name", "base_url", "public_key", "project_id", "api", "feature_id")
+        for name in ("name", "kind", "base_url", "project", "public_key", "project_id", "api", "feature_id")
     }

@@ -1,6 +1,7 @@
 """The endpoints of Langfuse v3 servers, which the SDK dropped: traces, observations, scores v2."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 from postmortem.lib.clock import format_moment
@@ -8,6 +9,7 @@ from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.source_answers import Answer, get_answer, groups_of_ids
 from postmortem.traces.source_http import HttpReader
 from postmortem.traces.source_window import Reading
+from postmortem.traces.sources import WindowQuery
 from postmortem.traces.values import moment
 
 _MAX_PAGES = 400
@@ -23,18 +25,29 @@ class OldApi:
         """A whole trace with its observations and scores."""
         return get_answer(self._reader, f"traces/{quote(trace_id, safe='')}")
 
-    def window_rows(
-        self, scope: tuple[str, str], start: datetime, end: datetime, page: int | None, limit: int
-    ) -> Reading:
-        """One page of traces, newest first; `scope` is (name, environment), empty for any."""
-        name, environment = scope
+    def window_rows(self, query: WindowQuery, start: datetime, end: datetime, page: int | None, limit: int) -> Reading:
+        """One page of the query's traces, newest first."""
+        filters = {
+            "name": query.name,
+            "environment": query.environment,
+            "version": query.version,
+            "release": query.release,
+            "userId": query.user,
+            "sessionId": query.session,
+            "tags": list(query.tags),
+        }
+        return self._traces({**filters, "fields": "core,io,scores,metrics"}, start, end, page, limit)
+
+    def session_rows(self, session_id: str, start: datetime, end: datetime, page: int | None) -> Reading:
+        """One page of a session's traces, newest first, without what is in them."""
+        return self._traces({"sessionId": session_id, "fields": "core"}, start, end, page, 100)
+
+    def _traces(self, filters: dict[str, Any], start: datetime, end: datetime, page: int | None, limit: int) -> Reading:
         number = page or 1
         params = {
-            "name": name,
-            "environment": environment,
+            **filters,
             "fromTimestamp": format_moment(start),
             "toTimestamp": format_moment(end),
-            "fields": "core,io,scores,metrics",
             "orderBy": "timestamp.desc",
             "limit": min(limit, 100),
             "page": number,

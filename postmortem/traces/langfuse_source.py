@@ -4,10 +4,9 @@ A server speaks v4 (observations v2, scores v3) or v3 (traces, observations, sco
 both and are read as v4. Which one is found once and given back by `check`, so that it can be remembered.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self
@@ -17,12 +16,12 @@ from langfuse.api import LangfuseAPI
 from langfuse.api.core.api_error import ApiError
 from pydantic import ValidationError
 
-from postmortem.lib.clock import format_moment, utc_now
+from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
+from postmortem.traces.langfuse_new import SCORE_FIELDS, NewApi, paged
 from postmortem.traces.langfuse_old import OldApi
-from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import Row, TraceRows
-from postmortem.traces.source_answers import Answer, get_answer, groups_of_ids
+from postmortem.traces.source_answers import Answer
 from postmortem.traces.source_http import (
     AccessRefused,
     HttpFailure,
@@ -33,7 +32,9 @@ from postmortem.traces.source_http import (
     UnknownTrace,
     WrongApi,
 )
-from postmortem.traces.source_window import REACH, Reading, WindowPage, iter_window
+from postmortem.traces.source_session import session_ids, session_pages
+from postmortem.traces.source_window import REACH, WindowPage, iter_window
+from postmortem.traces.sources import FetchedTrace, SourceInfo, WindowQuery
 from postmortem.traces.values import MAX_ID, MAX_NAME, moment, short_text
 
 __all__ = [
@@ -51,29 +52,7 @@ __all__ = [
 ]
 
 _ALL_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,metrics,trace_context"
-_WINDOW_FIELDS = "core,basic,time,metadata,model,usage,prompt,metrics,trace_context"
-_SCORE_FIELDS = "details,subject,annotation"
-_MAX_PAGES = 400  # of one trace: 40,000 observations
 _MAX_PROMPT_READS = 400
-_IDS_PER_READ = 50
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What a server says of itself and of the keys: `api` is "v4" or "v3"."""
-
-    api: str
-    version: str
-    project_id: str
-    project_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedTrace:
-    """A whole trace and the exact bytes that told it."""
-
-    record: TraceRecord
-    pages: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +100,8 @@ class LangfuseSource:
             sleep=sleep,
             backoff_seconds=backoff_seconds,
         )
-        self._base, self._old = self._http.base_url, OldApi(self._http)
+        self._base = self._http.base_url
+        self._new, self._old = NewApi(self._http), OldApi(self._http)
         self._sdk = LangfuseAPI(
             base_url=self._base, username=public_key, password=secret_key, httpx_client=self._http.client
         )
@@ -167,41 +147,64 @@ class LangfuseSource:
         `timestamp` (UTC), where a link has it, narrows the read when the server is slow. UnknownTrace if there is none.
         """
         if not trace_id:
-            raise UserError("This link leads to a session or a prompt; open one of its traces and copy that link.")
+            raise UserError("This link leads to a prompt; open one of its traces and copy that link.")
         fetched: FetchedTrace = self._either(
             partial(self._trace_v4, trace_id, timestamp), partial(self._trace_v3, trace_id)
         )
         return fetched
 
-    def iter_window(  # noqa: PLR0917
-        self,
-        name: str,
-        environment: str,
-        start: datetime,
-        end: datetime,
-        cap: int,
-        cursor: Mapping[str, Any] | None = None,
-    ) -> Iterator[WindowPage]:
-        """Traces named `name` in `environment` (empty: any) that began in [start, end), at most `cap`, in steps.
+    def iter_window(self, query: WindowQuery, cursor: Mapping[str, Any] | None = None) -> Iterator[WindowPage]:
+        """The query's traces in steps. A record holds facets, latency, cost and scores; inputs and outputs are left.
 
-        A record holds facets, latency, cost and scores; inputs and outputs are left at the source.
+        What a server cannot filter by itself is filtered here: version, release and score with the new API, the
+        score with the old.
         """
-        scope = (name, environment)
+        left_v4 = replace(query, name="", environment="", tags=(), user="", session="")
+        left_v3 = replace(left_v4, version="", release="")
 
-        def begin(read_rows: Any, read_more: Any, limit: int, reach: timedelta) -> Iterator[WindowPage]:
+        def begin(read_rows: Any, read_more: Any, limit: int, reach: timedelta, left: WindowQuery) -> Any:
+            keep = left.keeps if left.filters() else None
             return _begun(
                 iter_window(
-                    read_rows, read_more, start=start, end=end, cap=cap, cursor=cursor, limit=limit, reach=reach
+                    read_rows,
+                    read_more,
+                    start=query.start,
+                    end=query.end,
+                    cap=query.cap,
+                    cursor=cursor,
+                    limit=limit,
+                    reach=reach,
+                    keep=keep,
                 )
             )
 
-        yield from self._either(
-            partial(begin, partial(self._window_rows_v4, scope), self._more_v4, 1000, REACH),
-            # the old list sends whole traces, so nothing runs over the end of a read
-            partial(
-                begin, partial(self._old.window_rows, scope), partial(self._old.more, environment), 100, timedelta()
-            ),
-        )
+        new = partial(begin, partial(self._new.window_rows, query), self._new.more, 1000, REACH, left_v4)
+        more = partial(self._old.more, query.environment)
+        # the old list sends whole traces, so nothing runs over the end of a read
+        old = partial(begin, partial(self._old.window_rows, query), more, 100, timedelta(), left_v3)
+        yield from self._either(new, old)
+
+    def iter_session(
+        self, session_id: str, timestamp: datetime | None = None, cursor: Mapping[str, Any] | None = None
+    ) -> Iterator[WindowPage]:
+        """Every trace of a session whole, oldest first, at most 200. UnknownTrace for a session without traces.
+
+        `timestamp` (UTC), where a link has it, narrows the search when the server is slow.
+        """
+
+        def list_ids() -> list[str]:
+            found: list[str] = self._either(
+                partial(session_ids, partial(self._new.session_rows, session_id), timestamp),
+                partial(session_ids, partial(self._old.session_rows, session_id), timestamp),
+            )
+            if not found:
+                raise UnknownTrace(
+                    f"{self._base} has no traces in session {session_id[:80]}; check the link, "
+                    "and if the session is new, wait a minute and try again."
+                )
+            return found
+
+        return session_pages(list_ids, self.fetch_trace, cursor)
 
     def list_prompt_versions(self) -> list[PromptVersion]:
         """Every version of every prompt, at most 400, newest first within a prompt."""
@@ -261,8 +264,8 @@ class LangfuseSource:
         )
         if cut:  # ask again for what the server cut off at 200 characters
             collected, pages = self._observations_of(trace_id, 100, {"expand_metadata": ",".join(cut[:50])})
-        read = partial(self._sdk.scores.get_many, trace_id=trace_id, fields=_SCORE_FIELDS, limit=100)
-        for answer in self._paged(lambda cursor: self._ask(partial(read, cursor=cursor))):
+        read = partial(self._sdk.scores.get_many, trace_id=trace_id, fields=SCORE_FIELDS, limit=100)
+        for answer in paged(lambda cursor: self._ask(partial(read, cursor=cursor))):
             for row in answer.rows:
                 collected.add(Row(0, "score", row))
             if answer.rows:
@@ -272,7 +275,7 @@ class LangfuseSource:
     def _observations_of(self, trace_id: str, limit: int, more: Mapping[str, Any]) -> tuple[TraceRows, list[bytes]]:
         collected, pages = TraceRows(), []
         read = partial(self._sdk.observations.get_many, fields=_ALL_FIELDS, trace_id=trace_id, limit=limit, **more)
-        for answer in self._paged(lambda cursor: self._ask(partial(read, cursor=cursor))):
+        for answer in paged(lambda cursor: self._ask(partial(read, cursor=cursor))):
             pages.append(answer.body)
             for row in answer.rows:
                 if short_text(row.get("traceId"), MAX_ID) in {trace_id, ""}:
@@ -293,52 +296,6 @@ class LangfuseSource:
             f"{self._base} has no trace {trace_id[:80]} in this project; check the link, "
             "and if the trace is new, wait a minute and try again."
         )
-
-    # A window
-
-    def _window_rows_v4(
-        self, scope: tuple[str, str], start: datetime, end: datetime, page: str | None, limit: int
-    ) -> Reading:
-        name, environment = scope
-        # `filter` overrides every other parameter, so all of the conditions go into it.
-        conditions = [
-            {"type": "datetime", "column": "startTime", "operator": ">=", "value": format_moment(start)},
-            {"type": "datetime", "column": "startTime", "operator": "<", "value": format_moment(end)},
-        ]
-        if name:
-            conditions.append({"type": "string", "column": "traceName", "operator": "=", "value": name})
-        if environment:
-            conditions.append({"type": "string", "column": "environment", "operator": "=", "value": environment})
-        answer = get_answer(
-            self._http,
-            "v2/observations",
-            {"fields": _WINDOW_FIELDS, "limit": limit, "cursor": page, "filter": json.dumps(conditions)},
-            patient=False,
-        )
-        return Reading([Row(0, "observation", row) for row in answer.rows], answer.body, answer.cursor)
-
-    def _more_v4(self, trace_ids: list[str], _: TraceRows) -> list[tuple[list[Row], bytes]]:
-        found = []
-        # An id with a comma cannot be asked for in a list; such a trace comes without scores.
-        for some in groups_of_ids([identifier for identifier in trace_ids if "," not in identifier]):
-            asked = {"traceId": ",".join(some), "fields": _SCORE_FIELDS, "limit": 100}
-            for answer in self._paged(partial(self._scores_page, asked)):
-                if answer.rows:
-                    found.append(([Row(0, "score", row) for row in answer.rows], answer.body))
-        return found
-
-    def _scores_page(self, asked: Mapping[str, Any], cursor: str | None) -> Answer:
-        return get_answer(self._http, "v3/scores", {**asked, "cursor": cursor})
-
-    def _paged(self, read: Callable[[str | None], Answer]) -> Iterator[Answer]:
-        """Every page of one of the new endpoints."""
-        cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            answer = read(cursor)
-            yield answer
-            cursor = answer.cursor
-            if cursor is None:
-                return
 
     # Asking
 

@@ -1,4 +1,4 @@
-"""Links that people paste from Langfuse, taken apart. No Django here."""
+"""Links that people paste from Langfuse, Phoenix and MLflow, taken apart. No Django here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,10 +25,12 @@ class TraceLink:
     timestamp: datetime | None = None
     prompt_name: str | None = None
     prompt_version: int | None = None
+    kind: str = "langfuse"  # or phoenix, mlflow
 
 
 def parse_link(text: str) -> TraceLink:
-    """Take a Langfuse link apart: traces, peeks of v3 and v4, public and short forms, sessions, prompts.
+    """Take a link apart: Langfuse's traces, peeks of v3 and v4, public and short forms, sessions and prompts;
+    Phoenix's traces, sessions and redirects; MLflow's traces and chat sessions.
 
     Ids are URL-decoded and otherwise left alone: they may be any text up to 800 characters.
     Raises UserError for anything that is not such a link.
@@ -60,7 +62,9 @@ def parse_link(text: str) -> TraceLink:
             # {base}/public/traces/{id}, and the API's own {base}/api/public/traces/{id}
             prefix = prefix.removesuffix("/api")
             return _link_to_trace(prefix, None, _decode(rest[1]), query)
-    raise UserError(f"“{text[:80]}” does not lead to a Langfuse trace; paste a link, {_EXAMPLE}.")
+    if found := _phoenix_link(base, segments) or _mlflow_link(base, segments, parts.fragment):
+        return found
+    raise UserError(f"“{text[:80]}” does not lead to a trace; paste a link, {_EXAMPLE}.")
 
 
 def origin_of(parts: SplitResult) -> str:
@@ -104,16 +108,53 @@ def _project_link(base: str, project: str, section: str, rest: list[str], query:
     )
 
 
+def _phoenix_link(base: str, segments: list[str]) -> TraceLink | None:
+    """{base}/projects/{id}/traces/{trace} (or spans, sessions), {base}/redirects/traces/{trace} (or sessions)."""
+    for position, segment in enumerate(segments):
+        prefix, rest = "/".join([base, *segments[:position]]), segments[position + 1 :]
+        if segment == "projects" and len(rest) > 2:
+            project, section, identifier = _decode(rest[0]), rest[1], _checked_id(_decode(rest[2]))
+        elif segment == "redirects" and len(rest) == 2:
+            project, section, identifier = None, rest[0], _checked_id(_decode(rest[1]))
+        else:
+            continue
+        if section == "sessions":
+            return TraceLink(prefix, project, session_id=identifier, kind="phoenix")
+        if section == "traces" or (section == "spans" and segment == "projects"):
+            return TraceLink(prefix, project, identifier, kind="phoenix")
+    return None
+
+
+def _mlflow_link(base: str, segments: list[str], fragment: str) -> TraceLink | None:
+    """{base}/#/experiments/{id}/traces?selectedEvaluationId={trace}, …/traces/{trace}, …/chat-sessions/{session}."""
+    path, _, query_text = fragment.partition("?")
+    inner = [segment for segment in path.split("/") if segment]
+    if len(inner) < 3 or inner[0] != "experiments":
+        return None
+    prefix, experiment, section = "/".join([base, *segments]), _decode(inner[1]), inner[2]
+    query = {name: values[-1] for name, values in parse_qs(query_text, max_num_fields=50).items()}
+    if section == "chat-sessions" and len(inner) > 3:
+        return TraceLink(prefix, experiment, session_id=_checked_id(_decode(inner[3])), kind="mlflow")
+    trace = _decode(inner[3]) if len(inner) > 3 else query.get("selectedEvaluationId") or query.get("selectedTraceId")
+    if section != "traces" or not trace:
+        raise UserError("This link leads to an experiment, not to one trace; open a trace and copy its link.")
+    return TraceLink(prefix, experiment, _checked_id(trace), kind="mlflow")
+
+
 def _link_to_trace(base: str, project: str | None, trace: str, query: dict[str, str]) -> TraceLink:
-    if not trace.strip() or len(trace) > _MAX_ID:
-        raise UserError(f"The trace id in this link is empty or longer than {_MAX_ID} characters; copy the link again.")
     return TraceLink(
         base_url=base,
         project_id=project,
-        trace_id=clean(trace),
+        trace_id=_checked_id(trace),
         observation_id=query.get("observation") or None,
         timestamp=moment(query.get("timestamp")),
     )
+
+
+def _checked_id(text: str) -> str:
+    if not text.strip() or len(text) > _MAX_ID:
+        raise UserError(f"The trace id in this link is empty or longer than {_MAX_ID} characters; copy the link again.")
+    return clean(text)
 
 
 def _decode(segment: str) -> str:

@@ -12,8 +12,9 @@ from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.server_rows import mlflow_id
 from postmortem.traces.source_answers import Answer
 from postmortem.traces.source_http import SourceError, UnknownTrace
+from postmortem.traces.source_session import session_pages
 from postmortem.traces.source_window import Reading, WindowPage, iter_window
-from postmortem.traces.sources import FetchedTrace, SourceInfo, WindowQuery, session_pages
+from postmortem.traces.sources import FetchedTrace, SourceInfo, WindowQuery
 from postmortem.traces.values import mapping, short_text
 
 _SEARCH = "api/3.0/mlflow/traces/search"

@@ -11,18 +11,29 @@ from postmortem.incidents.models import Feature, Incident
 
 
 class Connection(models.Model):
-    """A Langfuse project that an administrator allowed. Reads go to no other address."""
+    """A project of a trace server that an administrator allowed. Reads go to no other address."""
+
+    class Kind(models.TextChoices):
+        LANGFUSE = "langfuse", "Langfuse"
+        PHOENIX = "phoenix", "Arize Phoenix"
+        MLFLOW = "mlflow", "MLflow"
 
     class Api(models.TextChoices):
         UNKNOWN = "unknown", "Not asked yet"
         V4 = "v4", "v4: observations v2 and scores v3"
         V3 = "v3", "v3: traces and scores v2"
+        PHOENIX = "phoenix", "REST v1"
+        MLFLOW = "mlflow", "REST 3.0"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.LANGFUSE)
 
     name = models.CharField(max_length=120, unique=True)
     base_url = models.URLField(max_length=400)
+    # Phoenix's project or MLflow's experiment, by name or id; the keys of Langfuse tell theirs.
+    project = models.CharField(max_length=200, blank=True)
     project_id = models.CharField(max_length=200, blank=True)
     project_name = models.CharField(max_length=200, blank=True)
-    public_key = models.CharField(max_length=200)
+    public_key = models.CharField(max_length=200, blank=True)  # Phoenix, MLflow: a user name, where there is one
     secret_key_encrypted = models.BinaryField()
     api = models.CharField(max_length=10, choices=Api.choices, default=Api.UNKNOWN)
     server_version = models.CharField(max_length=40, blank=True)
@@ -53,8 +64,10 @@ class EvidenceImport(models.Model):
     """Where evidence came from: which link or file, by whom, when, and the bytes it brought."""
 
     class Kind(models.TextChoices):
-        LINK = "link", "Langfuse link"
+        LINK = "link", "Trace link"
+        SESSION = "session", "Session link"
         WINDOW = "window", "Window around a trace"
+        QUERY = "query", "Filtered window"
         FILE = "file", "File"
         EXAMPLE = "example", "Simulated example"
 
@@ -69,6 +82,10 @@ class EvidenceImport(models.Model):
     score_count = models.PositiveIntegerField(default=0)
     truncated_at_cap = models.BooleanField(default=False)
     finished = models.BooleanField(default=False)
+    asked = models.JSONField(default=dict)  # windows: filters, start, end (null: up to now)
+    # A window that was read to its end: another pull need not read [from, to) again.
+    covered_from = models.DateTimeField(null=True)
+    covered_to = models.DateTimeField(null=True)
 
     class Meta:
         ordering: ClassVar = ["imported_at", "id"]

@@ -13,8 +13,9 @@ from postmortem.traces.rest_source import RestSource, next_cursor, pages_by_curs
 from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.source_answers import groups_of_ids
 from postmortem.traces.source_http import SourceError, UnknownTrace
+from postmortem.traces.source_session import session_pages
 from postmortem.traces.source_window import Reading, WindowPage, iter_window
-from postmortem.traces.sources import FetchedTrace, SourceInfo, WindowQuery, session_pages
+from postmortem.traces.sources import FetchedTrace, SourceInfo, WindowQuery
 from postmortem.traces.values import mapping, moment, short_text
 
 _PAGE = 1000

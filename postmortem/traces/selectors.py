@@ -12,11 +12,12 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.traces.facets import FACETS
-from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
+from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
 from postmortem.traces.services import read_blob
 from postmortem.traces.signals import LABEL, SIGNALS, signal_label
+from postmortem.traces.sources import Interval
 from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
@@ -247,3 +248,11 @@ def _scores_of(within: Q) -> dict[int, dict[str, float]]:
     for (trace_id, name), (_, value) in best.items():
         found.setdefault(trace_id, {})[name] = value
     return found
+
+
+def covered_spans(incident: Incident, connection: Connection, filters: dict[str, Any]) -> list[Interval]:
+    """Spans that imports with exactly these filters through this connection have read to their end. One query."""
+    done = EvidenceImport.objects.filter(
+        incident=incident, connection=connection, finished=True, covered_from__isnull=False
+    ).values_list("covered_from", "covered_to", "asked")
+    return [(low, high) for low, high, asked in done if asked.get("filters") == filters]

@@ -25,6 +25,7 @@ from postmortem.traces.connections import (
 from postmortem.traces.files import read_file
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace, TraceBlob
 from postmortem.traces.records import ScoreRecord, SourcePage, TraceRecord
+from postmortem.traces.sources import Interval
 from postmortem.traces.texts import read_blob, read_small_blobs
 
 __all__ = [
@@ -59,13 +60,27 @@ def store_blob(data: bytes, media_type: str = "application/json") -> EvidenceBlo
 
 
 def begin_import(
-    *, incident: Incident, by: Person, kind: str, origin: str, connection: Connection | None = None
+    *,
+    incident: Incident,
+    by: Person,
+    kind: str,
+    origin: str,
+    connection: Connection | None = None,
+    asked: dict[str, Any] | None = None,
 ) -> EvidenceImport:
-    """Open an import; `origin` is the link or file name, for people to trace back."""
+    """Open an import; `origin` is the link or file name, for people to trace back.
+
+    `asked`: of a window its filters, start and end.
+    """
     require(by, Capability.IMPORT, incident)
     with transaction.atomic():
         evidence_import = EvidenceImport.objects.create(
-            incident=incident, kind=kind, origin=origin[:1000], connection=connection, imported_by=by
+            incident=incident,
+            kind=kind,
+            origin=origin[:1000],
+            connection=connection,
+            imported_by=by,
+            asked=asked or {},
         )
         audit.record(
             person=by, action="begin import", subject=origin, incident_number=incident.number, after={"kind": kind}
@@ -101,11 +116,17 @@ def store_page(
     return added
 
 
-def finish_import(*, evidence_import: EvidenceImport, truncated: bool = False) -> EvidenceImport:
-    """Close an import; `truncated` says that the cap was reached before the end."""
+def finish_import(
+    *, evidence_import: EvidenceImport, truncated: bool = False, covered: Interval | None = None
+) -> EvidenceImport:
+    """Close an import; `truncated` says that the cap was reached before the end.
+
+    `covered`: the span of a window that need not be read again.
+    """
     with transaction.atomic():
         evidence_import.finished, evidence_import.truncated_at_cap = True, truncated
-        evidence_import.save(update_fields=["finished", "truncated_at_cap"])
+        evidence_import.covered_from, evidence_import.covered_to = covered or (None, None)
+        evidence_import.save(update_fields=["finished", "truncated_at_cap", "covered_from", "covered_to"])
         audit.record(
             person=evidence_import.imported_by,
             action="finish import",

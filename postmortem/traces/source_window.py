@@ -14,7 +14,7 @@ from postmortem.traces.source_http import TooSlow
 from postmortem.traces.values import moment
 
 SPANS = 24
-_SHORTEST = timedelta(minutes=1)
+SHORTEST = timedelta(minutes=1)
 _TICK = timedelta(milliseconds=1)
 _SKEW = timedelta(seconds=2)  # clocks of two machines in one trace differ by less
 _STALE = timedelta(hours=1)  # a trace of which nothing was seen for so long has no root in the list
@@ -140,7 +140,7 @@ class _Window:
             try:
                 reading = self.read_rows(bottom, upper, page, limit)
             except TooSlow:
-                if upper - bottom <= _SHORTEST:
+                if upper - bottom <= SHORTEST:
                     raise
                 bottom, page, limit = bottom + (upper - bottom) / 2, None, max(50, limit // 2)
                 continue
@@ -269,25 +269,3 @@ class _Window:
                 one.pop(identifier, None)
         self.pages = [(body, named - names) for body, named in self.pages if named - names]
         self.extra = [(rows, body) for rows, body in self.extra if {row.trace_id for row in rows} & self.sifted.keys()]
-
-
-def halving_reads(
-    read_rows: Callable[[datetime, datetime, Any], Reading], start: datetime, end: datetime
-) -> Iterator[Reading]:
-    """Every page of [start, end), newest first; a read that is too slow is asked again for the newer half of its time.
-
-    Raises TooSlow when not even a minute can be read.
-    """
-    upper, bottom, page = end, start, None
-    while upper > start:
-        try:
-            reading = read_rows(bottom, upper, page)
-        except TooSlow:
-            if upper - bottom <= _SHORTEST:
-                raise
-            bottom, page = bottom + (upper - bottom) / 2, None
-            continue
-        yield reading
-        page = reading.next_page
-        if page is None:
-            bottom, upper = start, bottom

@@ -1,17 +1,16 @@
 """What every trace server can be asked, whichever it is: one interface, and the shapes that go through it. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
 from postmortem.lib.errors import UserError
-from postmortem.traces.records import SourcePage, TraceRecord
+from postmortem.traces.records import TraceRecord
 from postmortem.traces.source_window import WindowPage
 from postmortem.traces.values import MAX_NAME, number, short_text
 
 SETTLING = timedelta(hours=1)  # traces younger than this may not all be readable yet
-MAX_SESSION = 200  # traces of one session
 SCORE_OPERATORS = ("<", "<=", "=", ">=", ">")
 _MAX_TAGS = 20
 _TEXTS = ("name", "environment", "version", "release", "user", "session")
@@ -181,27 +180,7 @@ class TraceSource(Protocol):
     def iter_session(
         self, session_id: str, timestamp: datetime | None = None, cursor: Mapping[str, Any] | None = None
     ) -> Iterator[WindowPage]:
-        """Every trace of a session whole, oldest first, at most MAX_SESSION of them; resumable as a window is."""
-
-
-def session_pages(
-    list_ids: Callable[[], list[str]], fetch: Callable[[str], FetchedTrace], cursor: Mapping[str, Any] | None
-) -> Iterator[WindowPage]:
-    """Hand out a session's traces one by one, so that a break loses none.
-
-    `list_ids` gives the ids of the session's traces, oldest first; it is asked at the first attempt only.
-    """
-    cursor = cursor or {}
-    known = cursor.get("ids")
-    ids = [str(one) for one in known] if isinstance(known, list) else list_ids()
-    truncated = bool(cursor.get("truncated")) or len(ids) > MAX_SESSION
-    ids = ids[:MAX_SESSION]
-    for done in range(int(cursor.get("done", 0)) + 1, len(ids) + 1):
-        fetched = fetch(ids[done - 1])
-        mine = frozenset({fetched.record.external_id})
-        rest = None if done == len(ids) else {"ids": ids, "done": done, "truncated": truncated}
-        pages = [SourcePage(body, mine) for body in fetched.pages]
-        yield WindowPage([fetched.record], pages, rest, done / len(ids), done, truncated)
+        """Every trace of a session whole, oldest first, at most 200; resumable as a window is."""
 
 
 def _score_filter(value: Any) -> ScoreFilter | None:

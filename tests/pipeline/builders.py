@@ -56,8 +56,9 @@ class FakeSource:
             raise error
         return FetchedTrace(make_record(trace_id), [b'{"id": "%s"}' % trace_id.encode()])
 
-    def iter_window(self, name, environment, start, end, cap, cursor=None):
-        self.window = (name, environment, start, end, cap)
+    def iter_window(self, query, cursor=None):
+        self.query, cap = query, query.cap
+        self.window = (query.name, query.environment, query.start, query.end, cap)
         for number in range(int((cursor or {}).get("page", 0)), self.pages):
             self.before_page(number)
             if error := self.faults.pop(number, None):

@@ -161,7 +161,7 @@ class TestRefusedAtOnce:
         ("link", "sentence"),
         [
             ("hello", "not a web address|no Langfuse link|Langfuse link"),
-            ("https://langfuse.example.org/project/p1/sessions/s1", "leads to a session or a prompt"),
+            ("https://langfuse.example.org/project/p1/prompts/s1", "leads to a prompt"),
             ("https://elsewhere.example.org/project/p1/traces/t1", "No connection reads from https://elsewhere"),
             ("https://langfuse.example.org/project/other/traces/t1", "belongs to project other"),
         ],

@@ -21,6 +21,7 @@ from postmortem.traces.langfuse_source import LangfuseSource
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.normalise import scores_by_name
 from postmortem.traces.records import ScoreRecord, SourcePage, TraceRecord
+from postmortem.traces.sources import WindowQuery
 from postmortem.traces.tree import flatten
 from tests.builders import make_incident, make_person
 from tests.traces.stories import BEGIN, END, ENVIRONMENT, NAME, write_story
@@ -244,7 +245,7 @@ def test_a_trace_is_read_back_from_its_bytes(tmp_path: Path, django_assert_max_n
         ) as source,
     ):
         window = begin(incident)
-        for page in source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 1000):
+        for page in source.iter_window(WindowQuery(BEGIN, END, 1000, NAME, ENVIRONMENT)):
             services.store_page(evidence_import=window, records=page.records, pages=page.pages)
         assert services.finish_import(evidence_import=window).trace_count == 60
         anchor = begin(incident)

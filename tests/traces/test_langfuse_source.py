@@ -24,6 +24,7 @@ from postmortem.traces.langfuse_source import (
     UnknownTrace,
 )
 from postmortem.traces.records import TraceRecord
+from postmortem.traces.sources import WindowQuery
 from postmortem.traces.tree import build_tree, flatten
 from tests.traces.stories import BEGIN, END, ENVIRONMENT, NAME, write_story
 
@@ -50,8 +51,13 @@ def source_of(stand_in: StandIn, **more: Any) -> LangfuseSource:
     return LangfuseSource(**{"timeout_seconds": 5.0, "backoff_seconds": 0.001, **given, **more})
 
 
+def query(**more: Any) -> WindowQuery:
+    given = {"name": NAME, "environment": ENVIRONMENT, "start": BEGIN, "end": END, "cap": 1000}
+    return WindowQuery(**{**given, **more})
+
+
 def window(source: LangfuseSource, *, cap: int = 1000, name: str = NAME) -> list[TraceRecord]:
-    pages = source.iter_window(name, ENVIRONMENT, BEGIN, END, cap)
+    pages = source.iter_window(query(name=name, cap=cap))
     return [record for page in pages for record in page.records]
 
 
@@ -129,11 +135,11 @@ def test_a_window_gives_every_trace_a_whole_record(server: StandIn) -> None:
 
 def test_a_window_has_a_cap_and_goes_on_from_its_cursor(server: StandIn) -> None:
     with source_of(server) as source:
-        pages = list(source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 30))
+        pages = list(source.iter_window(query(cap=30)))
         assert pages[-1].trace_count == 30
         assert pages[-1].truncated
-        first = next(source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 1000))
-        rest = source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 1000, first.cursor)
+        first = next(source.iter_window(query()))
+        rest = source.iter_window(query(), first.cursor)
         found = {record.external_id for page in [first, *rest] for record in page.records}
     assert len(found) == 60
 
@@ -141,7 +147,7 @@ def test_a_window_has_a_cap_and_goes_on_from_its_cursor(server: StandIn) -> None
 def test_other_names_and_environments_stay_out(server: StandIn) -> None:
     with source_of(server) as source:
         assert window(source, name="another") == []
-        pages = source.iter_window(NAME, "staging", BEGIN, END, 1000)
+        pages = source.iter_window(query(environment="staging"))
         assert [record for page in pages for record in page.records] == []
 
 
@@ -199,7 +205,7 @@ def test_an_unknown_trace(server: StandIn) -> None:
 
 
 def test_a_link_without_a_trace(dual: StandIn) -> None:
-    with source_of(dual) as source, pytest.raises(UserError, match="session or a prompt"):
+    with source_of(dual) as source, pytest.raises(UserError, match="leads to a prompt"):
         source.fetch_trace(None)
 
 
@@ -246,12 +252,12 @@ def test_a_failure_that_lasts_is_told_and_the_window_goes_on_later(dual: StandIn
     done = []
     with source_of(dual) as source:
         with pytest.raises(SourceError) as error:
-            for page in source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 1000):
+            for page in source.iter_window(query()):
                 done.append(page)
         assert "failed with HTTP 500: Internal Server Error; try again later" in said(error)
         assert done
         dual.faults.clear()
-        rest = list(source.iter_window(NAME, ENVIRONMENT, BEGIN, END, 1000, done[-1].cursor))
+        rest = list(source.iter_window(query(), done[-1].cursor))
     assert len({record.external_id for page in [*done, *rest] for record in page.records}) == 60
 
 

@@ -59,7 +59,7 @@ def test_link_forms(link: str, expected: TraceLink) -> None:
         ("https://user:secret@host/project/p/traces/t", "user name or password"),
         (f"{CLOUD}/project/p1/traces", "list of traces"),
         (f"{CLOUD}/project/p1/traces?peek=&traceId=", "list of traces"),
-        (f"{CLOUD}/project/p1/settings", "does not lead to a Langfuse trace"),
+        (f"{CLOUD}/project/p1/settings", "does not lead to a trace"),
         (f"{CLOUD}/project/p1/traces/" + "x" * 801, "longer than 800"),
         (f"{CLOUD}/project/p1/traces/" + "x" * 4001, "longer than 4,000"),
         (f"{CLOUD}/project/p1/traces/%20", "empty"),
