@@ -19,6 +19,7 @@ from postmortem.api import (
     report,
     review,
     sessions,
+    symptoms,
 )
 
 
@@ -41,6 +42,7 @@ _incident_patterns = [
     _at("traces/", evidence.TracesView, "traces"),
     _at("traces/<int:pk>/", evidence.TraceView, "trace"),
     _at("traces/<int:pk>/label/", labels.TraceLabelView, "trace-label"),
+    _at("symptoms/", symptoms.SymptomsView, "symptoms"),
     _at("labels/", labels.LabelsView, "labels"),
     _at("labels/levels/", labels.LabelLevelsView, "label-levels"),
     _at("traces/<int:pk>/clear/", evidence.ClearTraceView, "trace-clear"),

@@ -1,6 +1,7 @@
 """Reads of the attribution room: findings, whether they are stale, and the case that an incident makes."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from postmortem.attribution.models import Finding
 from postmortem.attribution.patterns.retirements import model_retirements
 from postmortem.attribution.patterns.shapes import PatternInput
 from postmortem.attribution.shapes import AttributionCase
+from postmortem.attribution.symptoms import Symptoms, find_symptoms
 from postmortem.changes.selectors import change_records, changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.lib.clock import format_moment
@@ -18,9 +20,13 @@ from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.lib.layers import Layer
 from postmortem.traces.cells import cells_of_records
+from postmortem.traces.labelling import label_state
 from postmortem.traces.models import EvidenceBlob, Score, Trace
 from postmortem.traces.records import TraceRecord
-from postmortem.traces.selectors import trace_records
+from postmortem.traces.selectors import EvidenceState, evidence_state, signals, trace_records
+from postmortem.traces.signals import LABEL
+
+MOST_SIGNALS = 24  # that the symptom finder compares
 
 
 def findings(incident: Incident) -> QuerySet[Finding]:
@@ -60,7 +66,16 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
         "evidence": list(blobs.values_list("sha256", flat=True)),
         "traces": Trace.objects.filter(incident=incident).count(),
         "scores": Score.objects.filter(trace__incident=incident, name=incident.signal).count(),
+        **_labels(incident),
     }
+
+
+def _labels(incident: Incident) -> dict[str, Any]:
+    """Labels, unlike evidence, may be given and taken back without a change of their number."""
+    if incident.signal != LABEL:
+        return {}
+    count, given, withdrawn = label_state(incident)
+    return {"labels": [count, *(format_moment(moment) if moment else None for moment in (given, withdrawn))]}
 
 
 def inputs_sha256(incident: Incident) -> str:
@@ -111,3 +126,26 @@ def pattern_input(incident: Incident, traces: Sequence[TraceRecord]) -> PatternI
         suspected=Layer(incident.suspected_layer) if incident.suspected_layer else None,
         retirements=model_retirements(settings.RETIREMENTS_FILE),
     )
+
+
+def symptoms(incident: Incident) -> Symptoms:
+    """What moved between the incident's windows. Computed once for a state of the evidence, labels and windows.
+
+    Raises UserError while a window is missing.
+    """
+    edges = (incident.baseline_start, incident.baseline_end, incident.incident_start, incident.incident_end)
+    if None in edges:
+        raise UserError("Set the baseline and the incident window first; then it shows what moved between them.")
+    moments = tuple(edge.timestamp() for edge in edges if edge)
+    return _symptoms(incident, evidence_state(incident), label_state(incident), moments)
+
+
+@lru_cache(maxsize=16)
+def _symptoms(
+    incident: Incident, _evidence: EvidenceState, _labels: tuple[Hashable, ...], moments: tuple[float, ...]
+) -> Symptoms:
+    """The second and third are only what the answer is known by."""
+    names = [choice.name for choice in signals(incident)][:MOST_SIGNALS]
+    traces = trace_records(incident, start=incident.baseline_start, end=incident.incident_end)
+    cells = {name: cells_of_records(traces, name, edges=moments) for name in names}
+    return find_symptoms(cells, (moments[0], moments[1]), (moments[2], moments[3]))

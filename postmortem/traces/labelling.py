@@ -54,6 +54,13 @@ def next_to_label(incident: Incident, place: int) -> Trace | None:
     return None
 
 
+def label_state(incident: Incident) -> tuple[int, datetime | None, datetime | None]:
+    """Changes whenever a label is given or taken back."""
+    labels = TraceLabel.objects.filter(trace__incident=incident)
+    found = labels.aggregate(count=Count("pk"), given=Max("at"), withdrawn=Max("withdrawn_at"))
+    return found["count"], found["given"], found["withdrawn"]
+
+
 def label_history(incident: Incident) -> QuerySet[TraceLabel]:
     """Every label of the incident, the newest first."""
     return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-at", "-id")

@@ -16,6 +16,7 @@ from postmortem.web import (
     review,
     runs,
     session,
+    symptoms,
     traces,
 )
 
@@ -26,6 +27,7 @@ urlpatterns = [
     *runs.urlpatterns,
     *traces.urlpatterns,
     *labels.urlpatterns,
+    *symptoms.urlpatterns,
     *changes.urlpatterns,
     *attribution.urlpatterns,
     *live.urlpatterns,
