@@ -1,7 +1,7 @@
 """The annex in words: groups of fields, clocks and what is missing, for HTML, PDF and Markdown alike. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,10 +27,10 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "law": rules["name"],
         "short": rules.get("short", rules["name"]),
         "edition": rules.get("edition", ""),
-        "applies_from": rules.get("applies_from", ""),
+        "applies_from": _date(str(rules.get("applies_from", ""))),
         "applies_note": rules.get("applies_note", ""),
         "counting": rules.get("counting", ""),
-        "report_title": _TITLES.get(kind, "Report, kind not stated"),
+        "report_title": _TITLES.get(kind, "Report"),
         "incomplete_allowed": kind == "initial",
         "aware": f"{when(_text(aware))} UTC" if aware else "not known",
         "aware_stated": stated,
@@ -75,6 +75,11 @@ def _clock(clock: article73.Clock, zone: ZoneInfo, *, is_first: bool) -> dict[st
 def _day(at: datetime, zone: ZoneInfo) -> str:
     local = at.astimezone(zone)
     return f"end of {local.day} {local:%B %Y} ({zone.key})"
+
+
+def _date(text: str) -> str:
+    day = date.fromisoformat(text) if text else None
+    return f"{day.day} {day:%B %Y}" if day else "a date that the rules do not state"
 
 
 def _text(at: datetime | None) -> str | None:

@@ -17,9 +17,11 @@ from postmortem.report import present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
 from postmortem.report.charts import wording
+from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
+from postmortem.report.charts.mix import mix_chart, mix_data
 from postmortem.report.charts.signature import signature_chart
 from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.harmless import harmless
@@ -175,6 +177,9 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "participants": [one | {"role_label": one["role"].replace("_", " ")} for one in record["participants"]],
         "signatures": present.signatures(record),
         "mix": _mix(record),
+        "mix_picture": _mix_picture(record) if view == "full" else "",
+        "clocks_picture": _svg(clocks_chart(present.clock_spans(record), variant="print")) if view == "full" else "",
+        "calendar": _svg(present.calendar_of(record)) if view == "full" else "",
         "audience": record.get("audience"),
         "left_out": left_out_sentence(record),
         "annex": annex_of(record) if view == "annex" else None,
@@ -211,6 +216,11 @@ def _is_leading(hypothesis: Mapping[str, Any]) -> bool:
 def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
     data = exposed_data(record["finding"]["result"], hypothesis["raw"])
     return _svg(exposed_chart(data, variant="print")) if data and data.bins else ""
+
+
+def _mix_picture(record: Mapping[str, Any]) -> str:
+    data = mix_data(record["finding"]["result"]) if record["finding"] else None
+    return _svg(mix_chart(data, variant="print")) if data else ""
 
 
 def _mix(record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -6,9 +6,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from postmortem.changes.records import ChangeRecord
+from postmortem.incidents.clocks import Clock, five_clocks
 from postmortem.lib.clock import describe_duration, parse_moment
 from postmortem.lib.layers import Layer
 from postmortem.report.charts import wording
+from postmortem.report.charts.calendar import DueAction, calendar_chart
 from postmortem.report.charts.data import SignatureData, signature_data
 from postmortem.review.causal_graph import CausalGraph, Edge, Node, check_graph, outline
 
@@ -122,6 +124,28 @@ def clocks(record: Record) -> list[tuple[str, str, str]]:
         (one["label"], "not known" if one["seconds"] is None else _span(one["seconds"]), one["sentence"])
         for one in record["clocks"]
     ]
+
+
+def clock_spans(record: Record) -> list[Clock]:
+    """The five clocks with their ends, for drawing."""
+    incident = record["incident"]
+    names = ("latent_since", "onset_at", "detected_at", "mitigated_at", "recovered_at", "users_recovered_at")
+    return five_clocks(*(_moment(incident[name]) for name in names))
+
+
+def calendar_of(record: Record) -> str:
+    """The picture of the actions that were not dropped, from publication on where there is one."""
+    publication = record.get("publication")
+    rows = [
+        DueAction(
+            f"A-{one['number']}", one["title"], one["owner"], one["layer"], date.fromisoformat(one["due_on"]),
+            one["status"],
+        )
+        for one in record["actions"]
+        if one["status"] != "dropped"
+    ]  # fmt: skip
+    start = parse_moment(publication["published_at"]).date() if publication else None
+    return calendar_chart(rows, start=start, variant="print")
 
 
 def layers(record: Record) -> list[dict[str, Any]]:

@@ -15,13 +15,13 @@ from postmortem.actions import services as action_services
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import EditConflict, UserError
+from postmortem.report.charts.graph import graph_chart
 from postmortem.review import selectors, services
 from postmortem.review.causal_graph import CausalGraph, check_graph, outline
 from postmortem.review.models import CausalEdge, ContributingFactor
 from postmortem.web import review_layer
 from postmortem.web.actions import uncut_paths
 from postmortem.web.factor_forms import ConnectForm, FactorForm, NewFactorForm, RiskForm
-from postmortem.web.graph_drawing import draw_graph
 from postmortem.web.workspace import open_incident, render_stage
 
 _TIMELINE_SHOWN = 12
@@ -176,7 +176,7 @@ def _render(
         "graph": graph,
         "check": check,
         "uncut": uncut_paths(graph),
-        "picture": SafeString(draw_graph(graph, check.uncut_paths)),
+        "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
         "outline": outline(graph),
         "new_form": new_form,
         "conflict": conflict,

@@ -153,4 +153,8 @@ def test_the_page_saves_shows_clocks_and_keeps_both_texts(client):
 def test_a_record_of_the_first_schema_has_an_annex_too():
     record = json.loads((Path(__file__).parent / "record-1-sample.json").read_text())
     text = make_document(record, view="annex", form="md", version=1, sha256="a" * 64).data.decode()
-    assert "kind not stated" in text and "the time of awareness is not stated" in text
+    assert (
+        "# Report of a serious incident" in text
+        and "2 August 2026" in text
+        and "the time of awareness is not stated" in text
+    )

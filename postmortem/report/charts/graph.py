@@ -1,91 +1,129 @@
 """The causal graph as a picture: causes above, the impact below, what cuts each box, what nothing cuts. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from postmortem.report.charts.svg import Drawing, shorten, text_width
 from postmortem.review.causal_graph import CausalGraph, Node, layout
 
-WIDTH_PT = 493.0
 _MOST_NODES = 60
-_ROW, _BOX, _SIZE = 80.0, 54.0, 7.6
-_GAP = 12.0
 
 
-def graph_chart(graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = ()) -> str:
-    """SVG in print sizes; "" when the graph is empty or too large to read. `uncut` are paths that nothing cuts."""
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Sizes of one variant, in its own unit (px on screens, pt in print); `box` is the most a box is wide."""
+
+    width: float
+    unit: str
+    row: float
+    height: float
+    size: float
+    gap: float
+    box: float
+
+
+STYLES = {
+    "screen": Style(780, "", 122, 84, 12, 18, 236),
+    "print": Style(493, "pt", 80, 54, 7.6, 12, 150),
+}
+
+
+def graph_chart(graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = (), *, variant: str = "print") -> str:
+    """The picture as SVG text; "" when the graph is empty or too large to read. `uncut`: paths that nothing cuts.
+
+    What nothing cuts is drawn thick and broken, so that it stands out without colour too.
+    """
     if not graph.nodes or len(graph.nodes) > _MOST_NODES:
         return ""
+    s = STYLES[variant]
     plan = layout(graph)
-    unit = min(WIDTH_PT / max(plan.width, 1.0), 150.0)
-    left = (WIDTH_PT - unit * plan.width) / 2
-    box = unit - _GAP
+    unit = min(s.width / max(plan.width, 1.0), s.box)
+    left = (s.width - unit * plan.width) / 2
+    box = unit - s.gap
+    tip = s.size * 0.66
     open_pairs = {pair for path in uncut for pair in pairwise(path)}
     open_nodes = {node for path in uncut for node in path}
     out = Drawing()
 
     def place(x: float, row: float) -> tuple[float, float]:
-        return left + x * unit, row * _ROW
+        return left + x * unit, row * s.row
 
     for edge in graph.edges:
         if edge.cause not in plan.positions or edge.effect not in plan.positions:
             continue
         is_open = (edge.cause, edge.effect) in open_pairs
         x, y = place(*plan.positions[edge.cause])
-        points = [(x, y + _BOX)]
+        points = [(x, y + s.height)]
         for at in plan.routes.get((edge.cause, edge.effect), ()):
             x, y = place(*at)
-            points += [(x, y), (x, y + _BOX)]
+            points += [(x, y), (x, y + s.height)]
         x, y = place(*plan.positions[edge.effect])
-        points.append((x, y - 4))
+        points.append((x, y - tip * 0.8))
         hue = "alert" if is_open else "ink3"
-        out.path(points, stroke=hue, stroke_width=1.4 if is_open else 0.8)
-        out.path([(x - 3, y - 5), (x + 3, y - 5), (x, y)], fill=hue, close=True)
+        dash = f"{s.size * 0.5:.1f} {s.size * 0.3:.1f}" if is_open else None
+        out.path(points, stroke=hue, stroke_width=s.size * (0.2 if is_open else 0.1), stroke_dasharray=dash)
+        out.path([(x - tip * 0.6, y - tip), (x + tip * 0.6, y - tip), (x, y)], fill=hue, close=True)
     for node in graph.nodes:
         x, y = place(*plan.positions[node.id])
-        _draw_box(out, node, x - box / 2, y, box, graph.cut.get(node.id, ()), node.id in open_nodes)
+        _draw_box(out, node, (x - box / 2, y, box), graph.cut.get(node.id, ()), s, is_open=node.id in open_nodes)
     title = (
         f"Causal graph of {len(graph.nodes)} factors and {len(graph.edges)} connections; "
         f"{len(uncut) or 'no'} path{'' if len(uncut) == 1 else 's'} from a cause to the impact "
         f"{'is' if len(uncut) == 1 else 'are'} without an action or an accepted risk."
     )
-    return out.svg(width=WIDTH_PT, height=plan.rows * _ROW - (_ROW - _BOX) + 2, title=title, unit="pt")
+    listed = "; ".join(_in_words(node, graph.cut.get(node.id, ()), node.id in open_nodes) for node in graph.nodes)
+    height = plan.rows * s.row - (s.row - s.height) + 2
+    return out.svg(width=s.width, height=height, title=f"{title} {listed}.", unit=s.unit)
 
 
-def _draw_box(  # noqa: PLR0917
-    out: Drawing, node: Node, x: float, y: float, width: float, cut_by: Sequence[str], is_open: bool
+def _in_words(node: Node, cut_by: Sequence[str], is_open: bool) -> str:
+    state = f", cut by {', '.join(cut_by)}" if cut_by else ", not cut" if is_open and node.kind != "impact" else ""
+    return f"{node.kind.replace('_', ' ').capitalize()}: {node.text}{state}"
+
+
+def _draw_box(
+    out: Drawing,
+    node: Node,
+    place: tuple[float, float, float],
+    cut_by: Sequence[str],
+    s: Style,
+    *,
+    is_open: bool,
 ) -> None:
+    x, y, width = place
     impact = node.kind == "impact"
+    pad, small = s.size * 0.8, s.size * 0.87
     out.rect(
-        x, y, width, _BOX, fill="ink" if impact else "paper",
+        x, y, width, s.height, fill="ink" if impact else "paper",
         stroke="ink" if impact else "alert" if is_open else "rule2", stroke_width=1.2 if is_open else 0.8,
     )  # fmt: skip
     ink, quiet = ("paper", "paper") if impact else ("ink", "ink3")
     kind = node.kind.replace("_", " ").capitalize()
-    start = x + 6
+    start = x + pad
     if node.layer:
-        out.glyph(node.layer, start + 2.5, y + 8, 5)
-        start += 9
-    out.text(start, y + 10.5, kind, size=6.6, fill=quiet)
+        out.glyph(node.layer, start + s.size * 0.33, y + s.size * 1.05, s.size * 0.66)
+        start += s.size * 1.18
+    out.text(start, y + s.size * 1.4, shorten(kind, width - (start - x) - 2, small), size=small, fill=quiet)
     if cut_by:
-        words = shorten("cut by " + ", ".join(cut_by), width - 12, 6.6, bold=True)
-        out.text(x + 6, y + _BOX - 5, words, size=6.6, fill=ink, bold=True)
+        words = shorten("cut by " + ", ".join(cut_by), width - 2 * pad, small, bold=True)
+        out.text(x + pad, y + s.height - s.size * 0.66, words, size=small, fill=ink, bold=True)
     elif is_open and not impact:
-        out.text(x + 6, y + _BOX - 5, "not cut", size=6.6, fill="alert", bold=True)
-    for number, line in enumerate(_lines(node.text, width - 12, most=3 if impact else 2)):
-        out.text(x + 6, y + 21.5 + 9.2 * number, line, size=_SIZE, fill=ink)
+        out.text(x + pad, y + s.height - s.size * 0.66, "not cut", size=small, fill="alert", bold=True)
+    for number, line in enumerate(_lines(node.text, width - 2 * pad, s.size, most=3 if impact else 2)):
+        out.text(x + pad, y + s.size * 2.83 + s.size * 1.21 * number, line, size=s.size, fill=ink)
 
 
-def _lines(text: str, width: float, most: int) -> list[str]:
+def _lines(text: str, width: float, size: float, most: int) -> list[str]:
     """`text` broken at words into at most `most` lines, the last one shortened."""
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < most:
         if len(lines) == most - 1:
-            lines.append(shorten(" ".join(words), width, _SIZE))
+            lines.append(shorten(" ".join(words), width, size))
             break
         line = words.pop(0)
-        while words and text_width(f"{line} {words[0]}", _SIZE) <= width:
+        while words and text_width(f"{line} {words[0]}", size) <= width:
             line += " " + words.pop(0)
-        lines.append(shorten(line, width, _SIZE))
+        lines.append(shorten(line, width, size))
     return lines
