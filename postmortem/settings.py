@@ -211,6 +211,8 @@ SPECTACULAR_SETTINGS = {
         "ActionStatusEnum": "postmortem.actions.models.ActionItem.Status",
         "ActionKindEnum": "postmortem.actions.models.ActionItem.Kind",
         "MeetingNoteKindEnum": "postmortem.review.models.MeetingNote.Kind",
+        "TimelineNoteKindEnum": "postmortem.incidents.models.TimelineEntry.Kind",
+        "DifferenceKindEnum": ["same", "gone", "new"],
         "FactorKindEnum": "postmortem.review.models.ContributingFactor.Kind",
         "RunKindEnum": "postmortem.pipeline.models.Run.Kind",
         "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",

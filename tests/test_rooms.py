@@ -23,6 +23,8 @@ PURE = [
     "attribution/*.py",
     "review/checklist.py",
     "review/causal_graph.py",
+    "review/differences.py",
+    "review/timeline.py",
     "report/gate.py",
     "report/charts/*.py",
     "incidents/clocks.py",

@@ -17,7 +17,15 @@ NUMBER = "INC-2026-0001"
 ABSENT = "INC-2026-0999"
 # Where somebody who is not signed in may do something: sign in.
 OPEN = {"/sign-in/", "/admin/login/", "/api/auth/login/"}
-WORDS = {"layer": "prompt", "view": "full", "form": "html", "place": "0", "item_number": "1", "action": "1", "run": "1"}
+WORDS = {
+    "layer": "prompt",
+    "view": "full",
+    "form": "html",
+    "place": "0",
+    "item_number": "1",
+    "action": "1",
+    "run": "1",
+}
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person, Role, Team
+from postmortem.lib.clock import known_zone
 from postmortem.lib.errors import UserError
 
 
@@ -51,6 +52,17 @@ def create_person(
             )
     except IntegrityError as error:
         raise UserError(f"{email} has an account already.") from error
+    return person
+
+
+def set_time_zone(*, person: Person, time_zone: str) -> Person:
+    """Show `person` their own clock beside UTC. Raises UserError for a name that is no time zone."""
+    try:
+        known_zone(time_zone)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    Person.objects.filter(pk=person.pk).update(time_zone=time_zone)
+    person.time_zone = time_zone
     return person
 
 

@@ -33,7 +33,8 @@ _VERBS = {
     "participant.set": "gave a part to", "participant.remove": "took the part from",
     "timeline.add": "noted on the timeline", "timeline.hide": "hid on the timeline",
     "timeline.restore": "brought back on the timeline", "timeline.correct": "corrected on the timeline",
-    "timeline.pin": "pinned on the timeline", "timeline.unpin": "unpinned on the timeline",
+    "timeline.mark": "marked on the timeline", "timeline.pin": "pinned on the timeline", 
+    "timeline.unpin": "unpinned on the timeline",
     "answer.save": "answered", "answer.withdraw": "left open again",
     "evidence.add": "added evidence", "evidence.remove": "took back evidence", "evidence.adopt": "adopted evidence",
     "verdict.decide": "decided", "verdict.withdraw": "took the verdict back for",
@@ -197,7 +198,7 @@ def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[F
     """The fields that differ, in words; ids that only serve undo stay out."""
     changes = []
     for name in dict.fromkeys([*before, *after]):
-        if name == "id" or name.endswith(("_id", "_sha256")):
+        if name in ("id", "key") or name.endswith(("_id", "_sha256")):
             continue
         old, new = in_words(before.get(name)), in_words(after.get(name))
         if old != new:

@@ -11,7 +11,8 @@ from postmortem.accounts.models import AuditEntry, Person
 from postmortem.actions import services
 from postmortem.actions.models import ActionItem
 from postmortem.incidents import services as incidents
-from postmortem.incidents.models import Incident, TimelineEntry
+from postmortem.incidents.models import Incident, TimelineEntry, TimelineMark
+from postmortem.incidents.timeline import entry_values, mark_values
 from postmortem.lib.clock import format_moment, parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.review import restoring
@@ -131,6 +132,26 @@ def _timeline(entry: AuditEntry, incident: Incident, by: Person) -> None:
         raise UserError(_CHANGED_SINCE)
     act = incidents.hide_timeline_entry if shown else incidents.restore_timeline_entry
     act(entry=note, by=by)
+
+
+def _timeline_correct(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    note: TimelineEntry = _row(incident.timeline_entries, entry.object_id)
+    _same(entry_values(note), entry.after)
+    fields = dict(entry.before)
+    if "at" in fields:
+        fields["at"] = parse_moment(fields["at"])
+    incidents.correct_timeline_entry(entry=note, by=by, **fields)
+
+
+def _timeline_pin(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    note: TimelineEntry = _row(incident.timeline_entries, entry.object_id)
+    incidents.pin_timeline_entry(entry=note, by=by, pinned=entry.action == "timeline.unpin")
+
+
+def _timeline_mark(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    mark: TimelineMark = _row(incident.timeline_marks, entry.object_id)
+    _same(mark_values(mark), entry.after)
+    incidents.mark_timeline_item(incident=incident, by=by, subject=entry.subject, **entry.before)
 
 
 def _answer_save(entry: AuditEntry, incident: Incident, by: Person) -> None:
@@ -287,6 +308,10 @@ _UNDO: dict[str, Undo] = {
     "timeline.add": _timeline,
     "timeline.hide": _timeline,
     "timeline.restore": _timeline,
+    "timeline.correct": _timeline_correct,
+    "timeline.pin": _timeline_pin,
+    "timeline.unpin": _timeline_pin,
+    "timeline.mark": _timeline_mark,
     "answer.save": _answer_save,
     "answer.withdraw": _answer_withdraw,
     "evidence.add": _evidence_add,

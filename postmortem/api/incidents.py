@@ -16,12 +16,10 @@ from postmortem.incidents.models import (
     ParticipantRole,
     Severity,
     Status,
-    TimelineEntry,
     Visibility,
     Worse,
 )
 from postmortem.lib.layers import LAYER_CHOICES
-from postmortem.review.selectors import timeline
 
 
 class IncidentLineSerializer(serializers.ModelSerializer):
@@ -107,40 +105,6 @@ class NewParticipantSerializer(serializers.Serializer):
     layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False, allow_blank=True, default="")
 
 
-class TimelineItemSerializer(serializers.Serializer):
-    """A moment: an incident time, a change, or a note (then with the note's id)."""
-
-    at = serializers.DateTimeField()
-    kind = serializers.CharField()
-    text = serializers.CharField()
-    layer = serializers.CharField(allow_null=True)
-    source = serializers.CharField()
-    note = serializers.IntegerField(source="entry.pk", allow_null=True, default=None)
-
-
-class NoteSerializer(serializers.ModelSerializer):
-    """A note on the timeline."""
-
-    written_by = serializers.CharField(source="written_by.name", read_only=True)
-
-    class Meta:
-        model = TimelineEntry
-        fields = ("id", "at", "text", "written_by", "written_at", "hidden")
-
-
-class NewNoteSerializer(serializers.Serializer):
-    """When and what."""
-
-    at = serializers.DateTimeField()
-    text = serializers.CharField(max_length=5_000)
-
-
-class HiddenSerializer(serializers.Serializer):
-    """Whether the note is off the timeline."""
-
-    hidden = serializers.BooleanField()
-
-
 class IncidentsView(ApiView):
     """Incidents that you may see."""
 
@@ -215,35 +179,3 @@ class OneParticipantView(IncidentView):
         participant = self.found(selectors.participants(self.incident), pk=pk)
         services.remove_participant(incident=self.incident, by=self.person, participant=participant)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class TimelineView(IncidentView):
-    """The timeline: incident times, changes and notes together."""
-
-    serializer_class = TimelineItemSerializer
-
-    @extend_schema(responses=TimelineItemSerializer(many=True))
-    def get(self, request: Request, number: str) -> Response:
-        """In order of time, without hidden notes."""
-        return self.page(timeline(self.incident), TimelineItemSerializer)
-
-    @extend_schema(request=NewNoteSerializer, responses={201: NoteSerializer})
-    def post(self, request: Request, number: str) -> Response:
-        """Write a note."""
-        entry = services.add_timeline_entry(incident=self.incident, by=self.person, **self.body(NewNoteSerializer))
-        return Response(NoteSerializer(entry).data, status=status.HTTP_201_CREATED)
-
-
-class NoteView(IncidentView):
-    """One note on the timeline."""
-
-    serializer_class = NoteSerializer
-
-    @extend_schema(request=HiddenSerializer, responses=NoteSerializer)
-    def patch(self, request: Request, number: str, pk: int) -> Response:
-        """Hide the note or put it back."""
-        notes = selectors.timeline_entries(self.incident, include_hidden=True).select_related("incident__feature")
-        entry = self.found(notes, pk=pk)
-        hidden = self.body(HiddenSerializer)["hidden"]
-        change = services.hide_timeline_entry if hidden else services.restore_timeline_entry
-        return Response(NoteSerializer(change(entry=entry, by=self.person)).data)

@@ -6,12 +6,13 @@ from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from knox.views import LogoutAllView as KnoxLogoutAllView
 from knox.views import LogoutView as KnoxLogoutView
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from postmortem.accounts.services import set_time_zone
 from postmortem.api.accounts import PersonSerializer
 from postmortem.api.base import ApiView
 
@@ -69,6 +70,12 @@ class SignOutEverywhereView(KnoxLogoutAllView):
     """Revoke all one's tokens."""
 
 
+class TimeZoneSerializer(serializers.Serializer):
+    """A name such as Europe/Berlin."""
+
+    time_zone = serializers.CharField(max_length=64)
+
+
 class MeView(ApiView):
     """Who is signed in."""
 
@@ -77,3 +84,9 @@ class MeView(ApiView):
     def get(self, request: Request) -> Response:
         """The person whose token this is."""
         return Response(PersonSerializer(self.person).data)
+
+    @extend_schema(request=TimeZoneSerializer, responses={204: None})
+    def patch(self, request: Request) -> Response:
+        """Choose the time zone that pages show beside UTC."""
+        set_time_zone(person=self.person, **self.body(TimeZoneSerializer))
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -20,6 +20,7 @@ from postmortem.api import (
     review,
     sessions,
     symptoms,
+    timeline,
 )
 
 
@@ -31,8 +32,10 @@ _incident_patterns = [
     _at("", incidents.OneIncidentView, "incident"),
     _at("participants/", incidents.ParticipantsView, "participants"),
     _at("participants/<int:pk>/", incidents.OneParticipantView, "participant"),
-    _at("timeline/", incidents.TimelineView, "timeline"),
-    _at("timeline/<int:pk>/", incidents.NoteView, "timeline-note"),
+    _at("timeline/", timeline.TimelineView, "timeline"),
+    _at("timeline/marks/", timeline.TimelineMarksView, "timeline-marks"),
+    _at("timeline/findings/", timeline.TimelineFindingsView, "timeline-findings"),
+    _at("timeline/<int:pk>/", timeline.NoteView, "timeline-note"),
     _at("evidence/", evidence.EvidenceView, "evidence"),
     _at("evidence/link/", evidence.LinkImportView, "evidence-link"),
     _at("evidence/file/", evidence.FileImportView, "evidence-file"),

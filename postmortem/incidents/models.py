@@ -153,12 +153,21 @@ class Participant(models.Model):
 class TimelineEntry(models.Model):
     """A note on the timeline. Changes and incident times are joined in when it is read."""
 
+    class Kind(models.TextChoices):
+        NOTE = "note", "Note"
+        ALERT = "alert", "Alert"
+        REPORT = "report", "Report by a user"
+        RESPONSE = "response", "Response"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.NOTE)
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="timeline_entries")
     at = models.DateTimeField()
     text = models.TextField()
     written_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     written_at = models.DateTimeField(default=timezone.now)
     hidden = models.BooleanField(default=False)
+    pinned = models.BooleanField(default=False)
+    revision = models.PositiveIntegerField(default=1)
 
     class Meta:
         ordering: ClassVar = ["at", "id"]
@@ -166,3 +175,27 @@ class TimelineEntry(models.Model):
 
     def __str__(self) -> str:
         return self.text[:60]
+
+
+class TimelineMark(models.Model):
+    """What people did to an assembled entry, by its key ("change.12"): pinned, hidden, or corrected in time or words.
+
+    What it was assembled from stays as it is.
+    """
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="timeline_marks")
+    key = models.CharField(max_length=80)
+    pinned = models.BooleanField(default=False)
+    hidden = models.BooleanField(default=False)
+    at = models.DateTimeField(null=True, blank=True)
+    text = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["incident", "key"], name="timeline_mark_once"),
+            models.CheckConstraint(condition=~Q(key=""), name="timeline_mark_has_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -23,15 +23,25 @@ from postmortem.incidents.models import (
 from postmortem.incidents.people import remove_participant, set_participant
 from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.states import mark_published, refuse_published, reopen_for_correction
-from postmortem.incidents.timeline import add_timeline_entry, hide_timeline_entry, restore_timeline_entry
+from postmortem.incidents.timeline import (
+    add_timeline_entry,
+    correct_timeline_entry,
+    hide_timeline_entry,
+    mark_timeline_item,
+    pin_timeline_entry,
+    restore_timeline_entry,
+)
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import EditConflict, UserError
 
 __all__ = [
     "add_timeline_entry",
+    "correct_timeline_entry",
     "create_incident",
     "hide_timeline_entry",
     "mark_published",
+    "mark_timeline_item",
+    "pin_timeline_entry",
     "refuse_published",
     "remove_participant",
     "reopen_for_correction",

@@ -1,6 +1,7 @@
 """Moments in UTC and durations in words. No local time anywhere below the templates."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 
 def utc_now() -> datetime:
@@ -38,3 +39,34 @@ def describe_duration(duration: timedelta) -> str:
     parts = [(days, "d"), (hours, "h"), (minutes, "min")]
     named = [f"{value} {unit}" for value, unit in parts if value][:2]
     return sign + (" ".join(named) if named else f"{seconds} s")
+
+
+def known_zone(name: str) -> ZoneInfo:
+    """The time zone of that name, e.g. "Europe/Berlin". Raises ValueError with a sentence for any other."""
+    if name not in available_timezones():
+        raise ValueError(f"“{name[:60]}” is not a time zone; write it like Europe/Berlin.")
+    return ZoneInfo(name)
+
+
+def local_to_utc(moment: datetime, zone: str) -> datetime:
+    """A wall-clock time without zone, read in `zone`, as UTC.
+
+    Raises ValueError with a sentence when the clocks skipped it or showed it twice that night.
+    """
+    known = known_zone(zone)
+    first, second = (moment.replace(tzinfo=known, fold=fold).astimezone(UTC) for fold in (0, 1))
+    shown = f"{moment:%Y-%m-%d %H:%M}"
+    if first.astimezone(known).replace(tzinfo=None, fold=0) != moment:
+        raise ValueError(f"The clocks of {zone} skipped {shown}; give the time in UTC.")
+    if first != second:
+        raise ValueError(f"The clocks of {zone} showed {shown} twice; give the time in UTC.")
+    return first
+
+
+def beside(moment: datetime, zone: str) -> str:
+    """A moment on a reader's clock: "10:40 CET", with the day where it is another than in UTC; "" for UTC."""
+    if zone in ("", "UTC") or zone not in available_timezones():
+        return ""
+    local = moment.astimezone(ZoneInfo(zone))
+    day = "" if local.date() == moment.astimezone(UTC).date() else f"{local.day} {local:%b} "
+    return f"{day}{local:%H:%M %Z}"

@@ -15,8 +15,9 @@ from postmortem.incidents.selectors import participants
 from postmortem.lib.clock import format_moment
 from postmortem.lib.layers import LAYERS
 from postmortem.report.annex import annex_section
+from postmortem.review.assembling import timeline
 from postmortem.review.models import Evidence
-from postmortem.review.selectors import LayerReview, facilitator_sign, factors, review_layer, timeline
+from postmortem.review.selectors import LayerReview, facilitator_sign, factors, review_layer
 from postmortem.traces.selectors import evidence_counts, evidence_imports
 
 SCHEMA = "postmortem/record/2"

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db.models import QuerySet
 
 from postmortem.accounts.models import Person
 from postmortem.attribution.models import Finding
 from postmortem.attribution.selectors import latest_finding
-from postmortem.changes.selectors import changes_for_incident
-from postmortem.incidents.models import Incident, Participant, ParticipantRole, TimelineEntry
-from postmortem.incidents.selectors import timeline_entries
-from postmortem.lib.clock import parse_moment
+from postmortem.incidents.models import Incident, Participant, ParticipantRole
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.review.causal_graph import CausalGraph, Edge, Node
 from postmortem.review.checklist import CURRENT_VERSION, Question, load_checklist, prefill
@@ -106,33 +102,6 @@ class LayerSummary:
     factor_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineItem:
-    """A moment of the incident (UTC).
-
-    `kind`: latent_since, onset, detected, mitigated, recovered, users_recovered, resolved, onset_estimate,
-    change or note. `source` says where it comes from; `entry` is the note itself.
-    """
-
-    at: datetime
-    kind: str
-    text: str
-    layer: Layer | None
-    source: str
-    entry: TimelineEntry | None = None
-
-
-_TIMES = {
-    "latent_since": "Latent since",
-    "onset_at": "Onset",
-    "detected_at": "Detected",
-    "mitigated_at": "Mitigated",
-    "recovered_at": "Recovered",
-    "users_recovered_at": "Users recovered",
-    "resolved_at": "Resolved",
-}
-
-
 def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
     """Everything about one layer of the review. Raises UserError for an unknown layer."""
     layer = known_layer(layer)
@@ -220,26 +189,6 @@ def layer_summaries(incident: Incident) -> list[LayerSummary]:
 def facilitator_sign(incident: Incident) -> SignState:
     """The facilitator's signature on the whole review."""
     return SignState(_sign_offs(incident).get(""), ReviewRows.load(incident).content_hash(""))
-
-
-def timeline(incident: Incident, *, include_hidden: bool = False) -> list[TimelineItem]:
-    """The incident's times, the changes of its logs and people's notes, in order of time.
-
-    Until an onset is set, the latest finding's estimate stands in for it and says so.
-    """
-    items = [
-        TimelineItem(moment, field.removesuffix("_at"), text, None, "incident")
-        for field, text in _TIMES.items()
-        if (moment := getattr(incident, field)) is not None
-    ]
-    if incident.onset_at is None and (finding := latest_finding(incident)) and finding.result.get("onset"):
-        moment = parse_moment(finding.result["onset"]["at"])
-        items.append(TimelineItem(moment, "onset_estimate", "Onset, estimated", None, f"run {finding.number}"))
-    for change in changes_for_incident(incident):
-        items.append(TimelineItem(change.at, "change", change.summary, Layer(change.layer), change.external_id))
-    for entry in timeline_entries(incident, include_hidden=include_hidden):
-        items.append(TimelineItem(entry.at, "note", entry.text, None, str(entry.written_by), entry))
-    return sorted(items, key=lambda item: item.at)
 
 
 def evidence_of(incident: Incident, layer: Layer | str = "") -> QuerySet[Evidence]:

@@ -20,7 +20,7 @@ from postmortem.insights.selectors import open_action_counts
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.report.selectors import overview_chart
-from postmortem.review.selectors import layer_summaries, timeline
+from postmortem.review.selectors import layer_summaries
 from postmortem.web.fields import MomentField
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -97,13 +97,6 @@ class ParticipantForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["person"].queryset = active_people()
-
-
-class TimelineForm(forms.Form):
-    """A note on the timeline."""
-
-    at = MomentField(label="When (UTC)")
-    text = forms.CharField(max_length=2000, label="What happened")
 
 
 @require_GET
@@ -233,38 +226,6 @@ def incident_people(request: HttpRequest, number: str) -> HttpResponse:
     return render_stage(request, "incidents/people.html", incident, "overview", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-def incident_timeline(request: HttpRequest, number: str) -> HttpResponse:
-    """Everything that happened, in order: incident times, changes, people's notes."""
-    incident = open_incident(request, number)
-    form = TimelineForm(request.POST or None)
-    if request.method == "POST":
-        require(request.user, Capability.REVIEW, incident)
-        if form.is_valid():
-            try:
-                services.add_timeline_entry(incident=incident, by=request.user, **form.cleaned_data)
-                return redirect("incident-timeline", incident.number)
-            except UserError as error:
-                form.add_error(None, str(error))
-    context = {
-        "form": form,
-        "items": timeline(incident),
-        "hidden": incident.timeline_entries.filter(hidden=True).select_related("written_by"),
-    }
-    status = 400 if form.errors else 200
-    return render_stage(request, "incidents/timeline.html", incident, "overview", context, status=status)
-
-
-@require_POST
-def timeline_toggle(request: HttpRequest, number: str, pk: int) -> HttpResponse:
-    """Hide a note, or bring it back."""
-    incident = open_incident(request, number, Capability.REVIEW)
-    entry = get_object_or_404(incident.timeline_entries, pk=pk)
-    action = services.restore_timeline_entry if entry.hidden else services.hide_timeline_entry
-    _say(request, lambda: action(entry=entry, by=request.user))
-    return redirect("incident-timeline", incident.number)
-
-
 def _say(request: HttpRequest, act: Any) -> None:
     """Run one service; what it refuses becomes a message."""
     try:
@@ -291,6 +252,4 @@ urlpatterns = [
     path("incidents/<str:number>/people/", incident_people, name="incident-people"),
     path("incidents/<str:number>/people/add/", participant_add, name="participant-add"),
     path("incidents/<str:number>/people/<int:pk>/remove/", participant_remove, name="participant-remove"),
-    path("incidents/<str:number>/timeline/", incident_timeline, name="incident-timeline"),
-    path("incidents/<str:number>/timeline/<int:pk>/toggle/", timeline_toggle, name="timeline-toggle"),
 ]

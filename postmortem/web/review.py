@@ -17,6 +17,7 @@ from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.report.charts.graph import graph_chart
 from postmortem.review import selectors, services
+from postmortem.review.assembling import short_timeline, timeline
 from postmortem.review.causal_graph import CausalGraph, check_graph, outline
 from postmortem.review.models import CausalEdge, ContributingFactor
 from postmortem.web import review_layer
@@ -167,7 +168,7 @@ def _render(
     summaries = selectors.layer_summaries(incident)
     graph = actions.graph(incident)
     check = check_graph(graph)
-    items = selectors.timeline(incident)
+    items = timeline(incident)
     if new_form is None:
         new_form = NewFactorForm(incident=incident, initial={"layer": request.GET.get("layer", "")[:20]})
     context = {
@@ -180,7 +181,7 @@ def _render(
         "outline": outline(graph),
         "new_form": new_form,
         "conflict": conflict,
-        "timeline": items[:_TIMELINE_SHOWN],
+        "timeline": short_timeline(items, _TIMELINE_SHOWN),
         "timeline_more": max(0, len(items) - _TIMELINE_SHOWN),
         "sign": selectors.facilitator_sign(incident),
         "may_sign": may(request.user, Capability.SIGN, incident),

@@ -1,5 +1,7 @@
 """Signing in and out, one's own account, and the page that explains the method."""
 
+from zoneinfo import available_timezones
+
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
@@ -10,6 +12,9 @@ from django.urls import path, reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 from knox.models import AuthToken
+
+from postmortem.accounts.services import set_time_zone
+from postmortem.lib.errors import UserError
 
 _THEMES = ("light", "dark")
 _YEAR_SECONDS = 365 * 86_400
@@ -28,7 +33,11 @@ class SignInForm(AuthenticationForm):
 def account(request: HttpRequest) -> HttpResponse:
     """The signed-in person: role, theme, pass phrase, API tokens."""
     tokens = AuthToken.objects.filter(user=request.user).order_by("-created")
-    return render(request, "accounts/account.html", {"tokens": tokens, "new_token": request.session.pop("token", "")})
+    return render(
+        request,
+        "accounts/account.html",
+        {"tokens": tokens, "new_token": request.session.pop("token", ""), "zones": sorted(available_timezones())},
+    )
 
 
 @require_POST
@@ -44,6 +53,17 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
     else:
         response.delete_cookie("theme")
     return response
+
+
+@require_POST
+def choose_time_zone(request: HttpRequest) -> HttpResponse:
+    """Show times on the person's own clock beside UTC."""
+    try:
+        set_time_zone(person=request.user, time_zone=request.POST.get("time_zone", "").strip())
+        messages.success(request, f"Times are shown in UTC with {request.user.time_zone} beside them.")
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("account")
 
 
 @require_POST
@@ -90,6 +110,7 @@ urlpatterns = [
         name="pass-phrase",
     ),
     path("account/theme/", choose_theme, name="theme"),
+    path("account/time-zone/", choose_time_zone, name="time-zone"),
     path("account/tokens/", make_token, name="token-new"),
     path("account/tokens/<str:key>/revoke/", revoke_token, name="token-revoke"),
     path("method/", method, name="method"),

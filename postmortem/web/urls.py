@@ -17,6 +17,7 @@ from postmortem.web import (
     runs,
     session,
     symptoms,
+    timeline,
     traces,
 )
 
@@ -33,6 +34,7 @@ urlpatterns = [
     *live.urlpatterns,
     *meeting.urlpatterns,
     *history.urlpatterns,
+    *timeline.urlpatterns,
     *review.urlpatterns,
     *actions.urlpatterns,
     *report.urlpatterns,

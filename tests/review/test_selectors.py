@@ -8,6 +8,7 @@ from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.review import selectors, services
+from postmortem.review.assembling import timeline
 from postmortem.review.causal_graph import check_graph
 from tests.builders import make_change, make_incident, make_person
 from tests.review.builders import START, make_finding, make_lead, make_traces
@@ -134,14 +135,14 @@ def test_timeline_joins_times_changes_notes_and_the_estimated_onset(incident, le
     hide_timeline_entry(entry=hidden, by=lead)
     Incident.objects.filter(pk=incident.pk).update(detected_at=START.replace(hour=11))
     incident.refresh_from_db()
-    items = selectors.timeline(incident)
+    items = timeline(incident)
     assert [(item.kind, item.source) for item in items] == [
         ("change", "retrieval-1"), ("onset_estimate", "run 4"), ("detected", "incident"), ("note", "Tomasz Wilk"),
     ]  # fmt: skip
-    assert items[0].layer is Layer.RETRIEVAL and items[3].entry == note
+    assert items[0].layer is Layer.RETRIEVAL and items[3].note_id == note.pk
     incident.onset_at = START.replace(hour=9)
-    assert "onset" in [item.kind for item in selectors.timeline(incident)]
-    assert len(selectors.timeline(incident, include_hidden=True)) == 5
+    assert "onset" in [item.kind for item in timeline(incident)]
+    assert len(timeline(incident, include_hidden=True)) == 5
 
 
 def _fill(incident, lead, start, stop):
@@ -169,7 +170,7 @@ def _fill(incident, lead, start, stop):
         (selectors.layer_summaries, 8),
         (lambda incident: selectors.review_layer(incident, "retrieval"), 18),
         (selectors.graph, 2),
-        (selectors.timeline, 3),
+        (timeline, 4),
         (selectors.facilitator_sign, 6),
     ],
 )

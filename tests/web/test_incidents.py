@@ -144,20 +144,6 @@ def test_people_are_added_and_removed_by_the_facilitator_only(client, facilitato
     assert "facilitator or an administrator" in refused.content.decode()
 
 
-def test_a_timeline_note_can_be_hidden_and_brought_back(client, facilitator):
-    incident = make_incident(by=facilitator)
-    client.force_login(facilitator)
-    page = reverse("incident-timeline", args=[incident.number])
-    client.post(page, {"at": "2026-03-10T10:00", "text": "Support wrote to search"})
-    entry = incident.timeline_entries.get()
-    toggle = reverse("timeline-toggle", args=[incident.number, entry.pk])
-    client.post(toggle)
-    entry.refresh_from_db()
-    assert entry.hidden
-    client.post(toggle)
-    assert "Support wrote to search" in client.get(page).content.decode()
-
-
 def test_the_overview_lists_what_is_missing_with_links(client, facilitator):
     incident = make_incident(by=facilitator)
     client.force_login(facilitator)

@@ -8,7 +8,7 @@ from django import template
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from postmortem.lib.clock import describe_duration
+from postmortem.lib.clock import beside, describe_duration
 from postmortem.lib.layers import Layer
 
 register = template.Library()
@@ -70,6 +70,12 @@ def when_short(value: datetime | None) -> SafeString | str:
     at = value.astimezone(UTC)
     iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return format_html('<time datetime="{}">{} {}</time>', iso, at.day, at.strftime("%b %H:%M"))
+
+
+@register.filter
+def on_clock(value: datetime | None, zone: str) -> str:
+    """The same moment on the reader's own clock, e.g. "10:40 CET"; nothing for readers in UTC."""
+    return "" if value is None else beside(value, zone)
 
 
 @register.filter
