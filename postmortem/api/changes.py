@@ -23,7 +23,8 @@ class ChangeSerializer(serializers.ModelSerializer):
         model = Change
         fields = (
             "id", "external_id", "layer", "summary", "at", "until", "rollout", "canary_share", "stages", "scope",
-            "facet", "from_version", "to_version", "actor", "link", "is_rollback", "source", "origin",
+            "facet", "from_version", "to_version", "actor", "link", "is_rollback", "details",
+            "source", "origin", "revision", "merged_into",
         )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ class NewChangeSerializer(serializers.Serializer):
     actor = serializers.CharField(max_length=200, required=False)
     link = serializers.CharField(max_length=1_000, required=False)
     is_rollback = serializers.BooleanField(required=False)
+    details = serializers.DictField(required=False)
 
 
 class LedgerRowSerializer(serializers.Serializer):

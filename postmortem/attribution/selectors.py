@@ -61,7 +61,7 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
         "suspected_layer": incident.suspected_layer,
         **moments,
         "changes": sorted(
-            [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256")
+            [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256", "revision")
         ),
         "evidence": list(blobs.values_list("sha256", flat=True)),
         "traces": Trace.objects.filter(incident=incident).count(),

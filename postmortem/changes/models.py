@@ -47,7 +47,11 @@ class Change(models.Model):
     source = models.CharField(max_length=20, choices=Source.choices)
     origin = models.CharField(max_length=400, blank=True)  # file name or connection
     raw = models.ForeignKey(EvidenceBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    content_sha256 = models.CharField(max_length=64)
+    content_sha256 = models.CharField(max_length=64)  # of what the log said, whatever people corrected since
+    revision = models.PositiveIntegerField(default=1)
+    merged_into = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="duplicates"
+    )  # the entry that tells the same change
     added_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
     added_at = models.DateTimeField(default=timezone.now)
 
@@ -62,3 +66,25 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.external_id}: {self.summary}"
+
+
+class ChangeRevision(models.Model):
+    """One correction of a change by a person: what it was before, what it is after, and why."""
+
+    change = models.ForeignKey(Change, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()  # the change's revision after it
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    reason = models.CharField(max_length=1000)
+    by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["change", "number"], name="change_revision_once"),
+            models.CheckConstraint(condition=~Q(reason=""), name="change_revision_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"correction {self.number} of {self.change_id}"

@@ -1,6 +1,6 @@
 """Reads of the changes room: the ledger of an incident and its reconciliation with the traces."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from django.db.models import QuerySet
 
+from postmortem.changes.duplicates import likely_duplicates
 from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_matrix
-from postmortem.changes.models import Change
+from postmortem.changes.models import Change, ChangeRevision
 from postmortem.changes.reconcile import Reconciliation, reconcile
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
@@ -53,7 +54,7 @@ def changes_for_incident(incident: Incident) -> QuerySet[Change]:
 
     Else those from BEFORE_BASELINE before the baseline to AFTER_INCIDENT after the incident window.
     """
-    changes = Change.objects.filter(feature_id=incident.feature_id).select_related("added_by")
+    changes = Change.objects.filter(feature_id=incident.feature_id, merged_into=None).select_related("added_by")
     if start := incident.baseline_start or incident.incident_start:
         changes = changes.filter(until__gte=start - BEFORE_BASELINE)
     if incident.incident_end:
@@ -72,7 +73,7 @@ def read_join(incident: Incident) -> Join:
     Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
     changes once it is stored. Three queries, three more the first time, whatever their number.
     """
-    log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "added_at"))
+    log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "revision", "added_at"))
     return _join(incident, evidence_state(incident), log)
 
 
@@ -84,6 +85,32 @@ def _join(incident: Incident, _evidence: EvidenceState, _log: tuple[Hashable, ..
     traces = trace_records(incident)
     reconciliation = reconcile(records, traces)
     return Join(_ledger(changes, records, traces, reconciliation), reconciliation)
+
+
+def merged_changes(incident: Incident, changes: Collection[Change]) -> dict[int, list[Change]]:
+    """The entries that were merged into each of `changes`, by its key; one query."""
+    found: dict[int, list[Change]] = {}
+    rows = Change.objects.filter(feature_id=incident.feature_id, merged_into__in=[change.pk for change in changes])
+    for row in rows.order_by("at", "id"):
+        found.setdefault(row.merged_into_id, []).append(row)
+    return found
+
+
+def corrections_of(changes: Collection[Change]) -> dict[int, list[ChangeRevision]]:
+    """The corrections of each of `changes`, the newest first; one query."""
+    found: dict[int, list[ChangeRevision]] = {}
+    rows = ChangeRevision.objects.filter(change__in=[change.pk for change in changes]).select_related("by")
+    for row in rows.order_by("-number"):
+        found.setdefault(row.change_id, []).append(row)
+    return found
+
+
+def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, str]]:
+    """Entries of the ledger that look like one change told by two feeds, with the reason."""
+    changes = {row.change.external_id: row.change for row in rows}
+    origins = [f"{row.change.source} {row.change.origin}" for row in rows]
+    pairs = likely_duplicates([record_of(row.change) for row in rows], origins)
+    return [(changes[pair.first], changes[pair.second], pair.reason) for pair in pairs]
 
 
 def ledger(incident: Incident) -> list[LedgerRow]:

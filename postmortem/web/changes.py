@@ -1,5 +1,6 @@
 """Changes: the four logs joined with the traces, and what is missing on either side."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -66,7 +67,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     incident = open_incident(request, number)
     if request.htmx and request.htmx.target == "ledger":
         frame = {"incident": incident, "workspace": build_workspace(incident, request.user)}
-        context = _ledger(request, selectors.ledger(incident)) | frame
+        context = _ledger(request, incident, selectors.ledger(incident)) | frame
         return render(request, "changes/_ledger.html", context)
     return _render(request, incident)
 
@@ -146,16 +147,28 @@ def delete(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     return redirect("changes", incident.number)
 
 
-def _ledger(request: HttpRequest, rows: list[Any]) -> dict[str, Any]:
-    """Rows of the ledger after the filters, one page of them."""
+def _ledger(request: HttpRequest, incident: Incident, rows: list[Any]) -> dict[str, Any]:
+    """Rows of the ledger after the filters, one page of them, with what was merged and corrected."""
     layer = request.GET.get("layer", "")
     layer = layer if layer in [each.value for each in LAYERS] else ""
+    states = sorted({row.state for row in rows})
+    state = request.GET.get("state", "")
+    state = state if state in states else ""
+    feeds = sorted({row.change.get_source_display() for row in rows})
+    feed = request.GET.get("feed", "")
+    feed = feed if feed in feeds else ""
+    span = request.GET.get("span", "")
+    within = _spans(incident).get(span)
+    by_exposure = request.GET.get("order", "") == "exposure"
     text = request.GET.get("q", "").strip()[:200]
     wanted = text.lower()
     shown = [
         row
         for row in rows
         if (not layer or row.change.layer == layer)
+        and (not state or row.state == state)
+        and (not feed or row.change.get_source_display() == feed)
+        and (within is None or (row.change.until >= within[0] and row.change.at < within[1]))
         and (
             not wanted
             or any(
@@ -164,16 +177,43 @@ def _ledger(request: HttpRequest, rows: list[Any]) -> dict[str, Any]:
             )
         )
     ]
-    pages = Paginator(shown, PAGE_SIZE)
+    if by_exposure:
+        shown.sort(key=lambda row: -row.exposed_share)
+    pages = Paginator(shown, PAGE_SIZE).get_page(request.GET.get("page"))
+    on_page = [row.change for row in pages]
     return {
-        "rows": pages.get_page(request.GET.get("page")),
+        "rows": pages,
+        "merged": selectors.merged_changes(incident, on_page),
+        "corrections": selectors.corrections_of(on_page),
+        "state": state,
+        "states": states,
+        "feed": feed,
+        "feeds": feeds,
+        "span": span if within else "",
+        "spans": list(_spans(incident)),
+        "by_exposure": by_exposure,
         "row_count": len(rows),
         "shown_count": len(shown),
         "layer": layer,
         "text": text,
         "layer_counts": [(each, sum(row.change.layer == each for row in rows)) for each in LAYERS],
-        "filtered": bool(layer or text),
+        "filtered": bool(layer or text or state or feed or within),
     }
+
+
+def _spans(incident: Incident) -> dict[str, tuple[datetime, datetime]]:
+    """The stretches of time that the ledger can be narrowed to, as far as their ends are known."""
+    spans = {}
+    onset = incident.onset_at or incident.incident_start
+    if onset:
+        spans["3 days before the onset"] = (onset - timedelta(days=3), onset + timedelta(hours=1))
+    for name, start, end in (
+        ("baseline", incident.baseline_start, incident.baseline_end),
+        ("incident", incident.incident_start, incident.incident_end),
+    ):
+        if start and end:
+            spans[name] = (start, end)
+    return spans
 
 
 def _render(
@@ -186,7 +226,8 @@ def _render(
     join = selectors.read_join(incident)
     rows, found = join.ledger, join.reconciliation
     runs = shown_runs(incident, (Run.Kind.IMPORT_PROMPTS,))
-    context = _ledger(request, rows)
+    context = _ledger(request, incident, rows)
+    context["duplicates"] = selectors.duplicate_pairs(rows)
     summaries = {row.change.external_id: row.change for row in rows}
     context |= {
         "never_observed": [

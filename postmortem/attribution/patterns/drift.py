@@ -49,7 +49,7 @@ def detect(given: PatternInput) -> PatternFinding:
     named: dict[str, Estimate] = {layer.value: part for layer, part in parts.items()} | {"inputs": split.mix}
     count = int(rows.sum())
     numbers = tuple(
-        Number(f"With the {name}", one.estimate, one.interval, count, given.facts.unit, "part of the harm")
+        Number(f"With the {name}", one.estimate, one.interval, count, given.facts.unit, "part of the harm", signed=True)
         for name, one in named.items()
     )
     largest = max(named, key=lambda name: named[name].estimate)
@@ -73,6 +73,7 @@ def detect(given: PatternInput) -> PatternFinding:
             given,
             "match",
             f"{sentence} {told}.",
+            layer=None if largest == "inputs" else Layer(largest),
             numbers=numbers,
             evidence_for=(told,),
             actions=(
@@ -146,6 +147,8 @@ def _parts(
     return parts
 
 
-def _answer(given: PatternInput, answer: str, sentence: str, **fields: object) -> PatternFinding:
-    layer = given.suspected or Layer.INFRASTRUCTURE
+def _answer(
+    given: PatternInput, answer: str, sentence: str, layer: Layer | None = None, **fields: object
+) -> PatternFinding:
+    layer = layer or given.suspected or Layer.INFRASTRUCTURE
     return PatternFinding(NAME, TITLE, layer, answer, sentence, **fields)  # type: ignore[arg-type]

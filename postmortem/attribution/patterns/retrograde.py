@@ -40,9 +40,21 @@ def detect(given: PatternInput) -> PatternFinding:
     count = whole.first.count + whole.second.count
     unit = given.facts.unit
     numbers = (
-        Number("Whole change, harm upward", split.total, whole.harm.interval, count, unit, "incident − baseline"),
-        Number("Because the mix moved", split.mix.estimate, split.mix.interval, count, unit, f"by {facet}"),
-        Number("Within the groups", split.within.estimate, split.within.interval, count, unit, f"by {facet}"),
+        Number(
+            "Whole change, harm upward",
+            split.total,
+            whole.harm.interval,
+            count,
+            unit,
+            "incident − baseline",
+            signed=True,
+        ),
+        Number(
+            "Because the mix moved", split.mix.estimate, split.mix.interval, count, unit, f"by {facet}", signed=True
+        ),
+        Number(
+            "Within the groups", split.within.estimate, split.within.interval, count, unit, f"by {facet}", signed=True
+        ),
     )
     grew = [
         f"{value or 'not recorded'} from {100 * before:.0f}% to {100 * after:.0f}%"
