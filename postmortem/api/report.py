@@ -11,6 +11,7 @@ from postmortem.api.base import IncidentView
 from postmortem.incidents.services import reopen_for_correction
 from postmortem.report import selectors
 from postmortem.report.annex import annex_history, annex_state, save_annex
+from postmortem.report.difference import differences
 from postmortem.report.documents import FORMATS, VIEWS, make_document
 from postmortem.report.external import AUDIENCES
 from postmortem.report.models import AnnexRevision, Report
@@ -179,6 +180,28 @@ class RecordView(IncidentView):
     def get(self, request: Request, number: str, version: int) -> Response:
         """JSON; its hash is checked before it is shown."""
         return Response(read_record(self.found(Report.objects.filter(incident=self.incident), version=version)))
+
+
+class DifferenceSerializer(serializers.Serializer):
+    """One field that differs; "" means that it was not there."""
+
+    section = serializers.CharField()
+    what = serializers.CharField()
+    before = serializers.CharField()
+    after = serializers.CharField()
+
+
+class DifferenceView(IncidentView):
+    """What a version changed against an earlier one."""
+
+    serializer_class = DifferenceSerializer
+
+    @extend_schema(responses=DifferenceSerializer(many=True))
+    def get(self, request: Request, number: str, version: int, earlier: int) -> Response:
+        """Field by field, in the order of the report."""
+        versions = Report.objects.filter(incident=self.incident)
+        old, new = self.found(versions, version=earlier), self.found(versions, version=version)
+        return self.page(differences(read_record(old), read_record(new)), DifferenceSerializer)
 
 
 _DOCUMENT = extend_schema(

@@ -92,6 +92,7 @@ _incident_patterns = [
     _at("reports/", report.ReportsView, "reports"),
     _at("reports/correction/", report.CorrectionView, "report-correction"),
     _at("reports/draft/<str:view>.<str:form>", report.DraftDocumentView, "report-draft-document"),
+    _at("reports/<int:version>/difference/<int:earlier>/", report.DifferenceView, "report-difference"),
     _at("reports/<int:version>/record/", report.RecordView, "report-record"),
     _at("reports/<int:version>/<str:view>.<str:form>", report.DocumentView, "report-document"),
 ]

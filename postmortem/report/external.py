@@ -24,6 +24,7 @@ _INSTEAD = {
     "origins of evidence": "the kind of source and the hashes",
     "authors of changes": "nothing",
     "values of tenant and user facets": "[left out]",
+    "differences from the version corrected": "the number and hash of that version",
 }
 # Where a record names a person, and the words for them when their part is not known.
 _PERSON_KEYS = {
@@ -45,6 +46,10 @@ def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any
         {key: value for key, value in record.items() if key not in _KEPT_WHOLE}, _Rules(parts, counts)
     )
     out |= {key: record[key] for key in _KEPT_WHOLE if key in record}
+    # Earlier versions may name people whom this one does not know.
+    corrects = (out.get("publication") or {}).get("corrects") or {}
+    if gone := corrects.pop("differences", None):
+        counts["differences from the version corrected"] += int(gone["count"])
     if out.get("annex"):
         out["annex"] = out["annex"] | {"edited_by": "a reviewer"}
     out["participants"] = [

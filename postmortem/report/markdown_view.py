@@ -80,6 +80,16 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     return [*parts, "## Four layers", _verdicts(record, whole=False), "## Corrective actions", _actions(record)]
 
 
+def _differences(record: Mapping[str, Any]) -> list[str]:
+    corrects = (record.get("publication") or {}).get("corrects") or {}
+    if not corrects.get("differences"):
+        return []
+    rows = ((one["section"], one["what"], one["before"], one["after"]) for one in corrects["differences"]["rows"])
+    count = corrects["differences"]["count"]
+    title = f"## What this version changed: {count} difference{'' if count == 1 else 's'} from version"
+    return [f"{title} {corrects['version']}", _table(("Part", "Field", "Before", "Now"), rows)]
+
+
 def _left_out(record: Mapping[str, Any]) -> list[str]:
     audience = record.get("audience")
     if not audience:
@@ -90,7 +100,7 @@ def _left_out(record: Mapping[str, Any]) -> list[str]:
 
 def _full(record: Mapping[str, Any]) -> list[str]:
     text = record["text"]
-    parts = ["## Impact", harmless_markdown(text["impact"]) or "*Not written.*"]
+    parts = [*_differences(record), "## Impact", harmless_markdown(text["impact"]) or "*Not written.*"]
     parts += ["## The five clocks", _table(("Clock", "Duration", "From where to where"), present.clocks(record))]
     parts += ["## Timeline"]
     parts.append(

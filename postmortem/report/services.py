@@ -13,6 +13,7 @@ from postmortem.incidents.states import mark_published, refuse_published
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
+from postmortem.report.difference import difference_section
 from postmortem.report.models import Report
 from postmortem.report.record import assemble_record
 from postmortem.report.selectors import gate
@@ -38,12 +39,21 @@ def publish(*, incident: Incident, by: Person, correction_reason: str = "") -> R
         if last and not correction_reason.strip():
             raise UserError(f"Version {last.version} is published; say what this version corrects.")
         now = utc_now()
-        record = assemble_record(incident) | {
+        record = assemble_record(incident)
+        corrects = None
+        if last:
+            old = read_record(Report.objects.get(pk=last.pk))
+            corrects = {
+                "version": last.version,
+                "sha256": last.sha256,
+                "differences": difference_section(old, record),
+            }
+        record |= {
             "publication": {
                 "version": last.version + 1 if last else 1,
                 "published_by": by.name,
                 "published_at": format_moment(now),
-                "corrects": {"version": last.version, "sha256": last.sha256} if last else None,
+                "corrects": corrects,
                 "correction_reason": correction_reason.strip(),
             }
         }

@@ -11,6 +11,7 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.incidents.states import reopen_for_correction
 from postmortem.lib.errors import UserError
+from postmortem.report.difference import differences
 from postmortem.report.documents import FORMATS, VIEWS, make_document
 from postmortem.report.external import AUDIENCES
 from postmortem.report.models import Report
@@ -106,6 +107,18 @@ def report_version(request: HttpRequest, number: str, version: int, view: str, f
     return _document(read_record(one), view, form, report=one, audience=_audience(request))
 
 
+@require_GET
+def report_difference(request: HttpRequest, number: str, version: int) -> HttpResponse:
+    """What a version changed against an earlier one; without `against`, the one before it."""
+    incident = open_incident(request, number)
+    new = get_object_or_404(Report, incident=incident, version=version)
+    asked = request.GET.get("against", "")
+    earlier = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else version - 1
+    old = get_object_or_404(Report, incident=incident, version=earlier)
+    context = {"old": old, "new": new, "rows": differences(read_record(old), read_record(new))}
+    return render_stage(request, "report_pages/difference.html", incident, "report", context)
+
+
 def _audience(request: HttpRequest) -> str:
     return request.GET.get("audience", "internal")
 
@@ -132,5 +145,6 @@ urlpatterns = [
     path("incidents/<str:number>/report/publish/", report_publish, name="report-publish"),
     path("incidents/<str:number>/report/correct/", report_correct, name="report-correct"),
     path("incidents/<str:number>/report/draft/<str:view>.<str:form>", report_draft, name="report-draft"),
+    path("incidents/<str:number>/report/v<int:version>/difference/", report_difference, name="report-difference"),
     path("incidents/<str:number>/report/v<int:version>/<str:view>.<str:form>", report_version, name="report-version"),
 ]

@@ -94,7 +94,9 @@ def test_a_correction_is_a_new_version_that_names_the_old():
     second = publish(incident=incident, by=helen, correction_reason="Wrong count of customers")
     assert second.version == 2
     publication = read_record(second)["publication"]
-    assert publication["corrects"] == {"version": 1, "sha256": first.sha256}
+    named = publication["corrects"]
+    assert (named["version"], named["sha256"]) == (1, first.sha256)
+    assert named["differences"] == {"count": 0, "rows": []}
     assert publication["correction_reason"] == "Wrong count of customers"
     assert read_record(Report.objects.get(version=1))["publication"]["corrects"] is None
 
