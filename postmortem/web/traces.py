@@ -11,6 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from postmortem.changes.selectors import change_records
+from postmortem.changes.versions import version_tuple
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
@@ -21,7 +23,7 @@ from postmortem.traces import selectors
 from postmortem.traces.facets import FACETS, VERSION_FACETS
 from postmortem.traces.finding import TraceFilter, count_up_to, find_traces, trace_page
 from postmortem.traces.models import Score, Trace
-from postmortem.traces.records import ObservationRecord
+from postmortem.traces.records import ObservationRecord, TraceRecord
 from postmortem.traces.signals import LABEL, SIGNALS
 from postmortem.traces.texts import unread_count
 from postmortem.traces.tree import ObservationNode, flatten
@@ -201,13 +203,17 @@ def _detail(
     if request.htmx and request.htmx.target == "more-observations":
         return render(request, "traces/_observations.html", context)
     groups = [name for name in FACETS if name not in VERSION_FACETS]
-    own = [name for name in sorted(trace.facets) if name not in FACETS]
+    record = TraceRecord(trace.external_id, trace.timestamp, dict(trace.facets))
+    versions = version_tuple(record, change_records(incident))
+    shown = {*FACETS, *(version.facet for version in versions)}
+    own = [name for name in sorted(trace.facets) if name not in shown]
     context |= {
         "reading": reading,
         "refused": refused,
         "metadata": _pretty(reading.metadata) if reading and reading.metadata else "",
-        "versions": [(name, trace.facets.get(name, "")) for name in VERSION_FACETS],
+        "versions": versions,
         "groups": [(name, trace.facets.get(name, "")) for name in [*groups, *own]],
+        "labels": trace.labels.select_related("by").order_by("-at", "-id")[:20],
         "form": form,
         "cited": Evidence.objects.filter(incident=incident, trace=trace).select_related("added_by"),
     }

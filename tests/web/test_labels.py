@@ -106,3 +106,17 @@ def test_the_api_labels_and_takes_back(client, incident, reviewer):
     listed = client.get(f"/api/incidents/{incident.number}/labels/").json()
     assert listed["count"] == 1 and listed["results"][0]["withdrawn_at"]
     assert client.post(f"/api/incidents/{incident.number}/traces/{trace.pk}/clear/").status_code == 403
+
+
+def test_a_trace_stands_beside_a_healthy_one(client, incident, reviewer):
+    client.force_login(reviewer)
+    bad = Trace.objects.get(external_id="trace-0040")
+    page = client.get(reverse("trace-compare", args=[incident.number, bad.pk])).content.decode()
+    assert "1 version moved between a healthy answer and this one" in page
+    assert "prompt_version from v42 to v43" in page
+    found = client.get(f"/api/incidents/{incident.number}/traces/{bad.pk}/compare/").json()
+    assert found["moved"] == ["prompt_version"]
+    first = Trace.objects.get(external_id="trace-0000")
+    alone = client.get(reverse("trace-compare", args=[incident.number, first.pk])).content.decode()
+    assert "No similar healthy trace" in alone
+    assert client.get(f"/api/incidents/{incident.number}/traces/{first.pk}/compare/").status_code == 400

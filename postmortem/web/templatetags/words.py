@@ -175,3 +175,9 @@ def answer_words(value: str) -> str:
 def kind_words(value: str) -> str:
     """A stored word with underscores for people."""
     return str(value).replace("_", " ")
+
+
+@register.filter
+def sides(pair: Any) -> tuple[Any, Any]:
+    """Left and right of a pair, to go through them alike."""
+    return pair.left, pair.right
