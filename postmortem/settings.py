@@ -215,6 +215,7 @@ SPECTACULAR_SETTINGS = {
         "DifferenceKindEnum": ["same", "gone", "new"],
         "FactorKindEnum": "postmortem.review.models.ContributingFactor.Kind",
         "RunKindEnum": "postmortem.pipeline.models.Run.Kind",
+        "ConnectionKindEnum": "postmortem.traces.models.Connection.Kind",
         "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",
         "AnswerEnum": "postmortem.review.models.ChecklistAnswer.Value",
         "VerdictEnum": "postmortem.review.models.Verdict.Value",

@@ -1,4 +1,4 @@
-"""Connections to Langfuse projects; administrators only. Secret keys go in and never come out."""
+"""Connections to projects of trace servers; administrators only. Secret keys go in and never come out."""
 
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
@@ -20,25 +20,32 @@ class ConnectionSerializer(serializers.ModelSerializer):
     class Meta:
         model = Connection
         fields = (
-            "id", "name", "base_url", "project_id", "project_name", "public_key", "api", "server_version",
-            "feature", "created_at",
+            "id", "name", "kind", "base_url", "project", "project_id", "project_name", "public_key", "api",
+            "server_version", "feature", "created_at",
         )  # fmt: skip
 
 
 class NewConnectionSerializer(serializers.Serializer):
-    """Where the project is and with which keys it is read."""
+    """Where the project is and with which keys it is read.
+
+    Langfuse wants its key pair. Phoenix and MLflow want `project` (a project or experiment, by name or id), and a
+    user name and password, a token as secret key alone, or neither.
+    """
 
     name = serializers.CharField(max_length=120)
+    kind = serializers.ChoiceField(choices=Connection.Kind.choices, default=Connection.Kind.LANGFUSE)
     base_url = serializers.CharField(max_length=400)
-    public_key = serializers.CharField(max_length=200)
-    secret_key = serializers.CharField(max_length=400, write_only=True)
+    project = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    public_key = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    secret_key = serializers.CharField(max_length=400, write_only=True, required=False, allow_blank=True, default="")
     feature = serializers.IntegerField(required=False, allow_null=True, default=None)
 
 
 class ChangedConnectionSerializer(NewConnectionSerializer):
-    """As when making one; an empty secret key keeps the stored one."""
+    """As when making one; an empty secret key and no project keep the stored ones. The kind of server stays."""
 
-    secret_key = serializers.CharField(max_length=400, write_only=True, required=False, allow_blank=True, default="")
+    kind = None
+    project = serializers.CharField(max_length=200, required=False, allow_blank=True, allow_null=True, default=None)
 
 
 class SourceSerializer(serializers.Serializer):

@@ -29,12 +29,15 @@ class EvidenceImportSerializer(serializers.ModelSerializer):
         model = EvidenceImport
         fields = (
             "id", "kind", "origin", "imported_by", "imported_at", "trace_count", "score_count", "truncated_at_cap",
-            "finished",
+            "finished", "connection", "asked", "covered_from", "covered_to",
         )  # fmt: skip
 
 
 class LinkSerializer(serializers.Serializer):
-    """A Langfuse link; `cap` bounds how many traces of the window come along."""
+    """A link to a trace or session in Langfuse, Phoenix or MLflow.
+
+    `cap` bounds how many traces of the window come along.
+    """
 
     link = serializers.CharField(max_length=2_000)
     cap = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1)

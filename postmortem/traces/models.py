@@ -71,6 +71,8 @@ class EvidenceImport(models.Model):
         FILE = "file", "File"
         EXAMPLE = "example", "Simulated example"
 
+    FROM_SERVERS: ClassVar = (Kind.LINK, Kind.SESSION, Kind.WINDOW, Kind.QUERY)
+
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="evidence_imports")
     kind = models.CharField(max_length=20, choices=Kind.choices)
     origin = models.CharField(max_length=1000)

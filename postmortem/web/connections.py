@@ -1,4 +1,4 @@
-"""Connections: the Langfuse projects that an administrator allowed."""
+"""Connections: the projects of trace servers that an administrator allowed."""
 
 from typing import Any
 
@@ -17,7 +17,14 @@ from postmortem.traces.models import Connection
 
 
 class ConnectionForm(forms.Form):
-    """Address and keys of one project. The secret key is written, never read back."""
+    """Server, address and keys of one project. The secret key is written, never read back."""
+
+    kind = forms.ChoiceField(
+        label="Server",
+        choices=Connection.Kind.choices,
+        initial=Connection.Kind.LANGFUSE,
+        error_messages={"required": "Choose what kind of server it is."},
+    )
 
     name = forms.CharField(
         max_length=120,
@@ -27,21 +34,30 @@ class ConnectionForm(forms.Form):
     base_url = forms.CharField(
         label="Address",
         max_length=400,
-        help_text="Everything before /project/ in a trace link, e.g. https://cloud.langfuse.com.",
+        help_text="Everything before /project/, /projects/ or /#/ in a trace link, e.g. https://cloud.langfuse.com.",
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
         error_messages={"required": "Give the address of the server."},
     )
+    project = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Project or experiment",
+        help_text="Phoenix and MLflow: its name or id. Langfuse: leave it empty, the keys tell.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
     public_key = forms.CharField(
+        required=False,
         max_length=200,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "pk-lf-…"}),
-        help_text="In Langfuse: project settings, API keys.",
-        error_messages={"required": "Give the project's public key."},
+        label="Public key or user name",
+        help_text="Langfuse: in the project's settings, API keys. Phoenix and MLflow: a user name, if yours wants one.",
     )
     secret_key = forms.CharField(
+        required=False,
         max_length=400,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "placeholder": "sk-lf-…"}),
+        label="Secret key, password or token",
         help_text="Stored encrypted; nobody can read it here again.",
-        error_messages={"required": "Give the project's secret key."},
     )
     feature = forms.ModelChoiceField(
         queryset=Feature.objects.all(),
@@ -51,11 +67,25 @@ class ConnectionForm(forms.Form):
         help_text="The feature whose traces this project holds, if it is one.",
     )
 
-    def __init__(self, *args: Any, stored: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, stored: Connection | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.stored = stored
         if stored:
-            self.fields["secret_key"].required = False
-            self.fields["secret_key"].help_text = "Leave empty to keep the stored key."
+            del self.fields["kind"]
+            self.fields["secret_key"].help_text = "Leave empty to keep the stored one."
+
+    def clean(self) -> dict[str, Any]:
+        """Langfuse cannot be read without its two keys, the others not without the name of a project."""
+        data = super().clean()
+        kind = self.stored.kind if self.stored else data.get("kind")
+        if kind == Connection.Kind.LANGFUSE:
+            if not data.get("public_key") and "public_key" not in self.errors:
+                self.add_error("public_key", "Give the project's public key.")
+            if not self.stored and not data.get("secret_key") and "secret_key" not in self.errors:
+                self.add_error("secret_key", "Give the project's secret key.")
+        elif kind and not data.get("project") and "project" not in self.errors:
+            self.add_error("project", "Name the project or experiment that may be read.")
+        return data
 
 
 @require_GET
@@ -91,10 +121,11 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     stored = {
         "name": connection.name,
         "base_url": connection.base_url,
+        "project": connection.project,
         "public_key": connection.public_key,
         "feature": connection.feature_id,
     }
-    form = ConnectionForm(request.POST or None, initial=stored, stored=True)
+    form = ConnectionForm(request.POST or None, initial=stored, stored=connection)
     if request.method == "POST" and form.is_valid():
         try:
             services.update_connection(connection=connection, by=request.user, **form.cleaned_data)

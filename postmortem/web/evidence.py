@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
 
@@ -22,9 +22,10 @@ from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
 from postmortem.traces import selectors
 from postmortem.traces import services as traces
-from postmortem.traces.models import Connection, EvidenceBlob
+from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
 from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
+from postmortem.web.window_form import FilteredWindowForm
 from postmortem.web.workspace import open_incident, render_stage
 
 # What a facet that no trace carries costs the review, and so what to log next time.
@@ -54,9 +55,10 @@ class LinkForm(forms.Form):
     """One pasted trace link."""
 
     link = forms.CharField(
-        label="Langfuse trace link",
+        label="Trace link",
         max_length=4000,
-        help_text="The address of a trace, an observation or a session, as copied from the browser.",
+        help_text="The address of a trace, an observation or a session in Langfuse, Phoenix or MLflow, as copied from "
+        "the browser.",
         widget=forms.TextInput(
             attrs={
                 "inputmode": "url",
@@ -165,6 +167,32 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @require_POST
+def filtered(request: HttpRequest, number: str) -> HttpResponse:
+    """Read a window with filters through one connection."""
+    incident = open_incident(request, number, Capability.IMPORT)
+    form = FilteredWindowForm(request.POST, incident=incident)
+    if form.is_valid():
+        try:
+            pipeline.start_window_import(incident=incident, by=request.user, **form.asked())
+            return redirect("evidence", incident.number)
+        except UserError as error:
+            form.add_error(None, str(error))
+    return _render(request, incident, filter_form=form)
+
+
+@require_POST
+def pull_again(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """Read what is new since an import."""
+    incident = open_incident(request, number, Capability.IMPORT)
+    evidence_import = get_object_or_404(incident.evidence_imports.select_related("connection"), pk=pk)
+    try:
+        pipeline.start_pull_again(incident=incident, by=request.user, evidence_import=evidence_import)
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("evidence", incident.number)
+
+
+@require_POST
 def window(request: HttpRequest, number: str) -> HttpResponse:
     """Choose signal, direction and windows; refuses to overwrite what somebody else saved."""
     incident = open_incident(request, number, Capability.REVIEW)
@@ -193,14 +221,14 @@ def _render(
     link_form: LinkForm | None = None,
     upload_form: UploadForm | None = None,
     window_form: WindowForm | None = None,
+    filter_form: FilteredWindowForm | None = None,
     conflict: EditConflict | None = None,
 ) -> HttpResponse:
     counts = selectors.evidence_counts(incident)
     signals = selectors.signals(incident)
     coverage = _coverage(incident) if counts.traces else []
-    status = (
-        409 if conflict else 400 if any(form is not None for form in (link_form, upload_form, window_form)) else 200
-    )
+    refused = any(form is not None for form in (link_form, upload_form, window_form, filter_form))
+    status = 409 if conflict else 400 if refused else 200
     if link_form is None:
         # The first thing anybody does here is to paste.
         link_form = LinkForm()
@@ -215,6 +243,8 @@ def _render(
         "link_form": link_form,
         "upload_form": upload_form or UploadForm(),
         "window_form": window_form,
+        "filter_form": filter_form or FilteredWindowForm(incident=incident),
+        "pulled_kinds": EvidenceImport.FROM_SERVERS,
         "windows_suggested": suggested,
         "conflict": conflict,
         "theirs": _differences(window_form, conflict),
@@ -285,5 +315,7 @@ urlpatterns = [
     path("incidents/<str:number>/evidence/", page, name="evidence"),
     path("incidents/<str:number>/evidence/link/", import_link, name="evidence-link"),
     path("incidents/<str:number>/evidence/upload/", upload, name="evidence-upload"),
+    path("incidents/<str:number>/evidence/filtered/", filtered, name="evidence-filtered"),
+    path("incidents/<str:number>/evidence/imports/<int:pk>/again/", pull_again, name="evidence-again"),
     path("incidents/<str:number>/evidence/window/", window, name="evidence-window"),
 ]

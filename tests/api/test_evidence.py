@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from postmortem.pipeline.models import Run
-from postmortem.traces.models import Connection, Trace
+from postmortem.traces.models import Connection, EvidenceImport, Trace
 from tests.builders import make_change, make_trace
 
 pytestmark = pytest.mark.django_db
@@ -156,3 +156,36 @@ def test_attribution_starts_a_run_and_findings_are_read(api, incident):
     assert api.get("./findings/")["results"][0]["headline"] == "One change explains the drop"
     assert api.get("./findings/1/")["result"] == {"headline": "One change explains the drop"}
     api.get("./findings/2/", expect=404)
+
+
+def test_a_filtered_window_and_another_pull(api, viewer, connection):
+    body = {
+        "connection": connection["id"], "start": "2026-03-09T00:00:00Z",
+        "filters": {"user": "u-1", "tags": ["beta"], "score": {"name": "grounded", "value": 0.5}},
+    }  # fmt: skip
+    run = api.post("./evidence/window/", body, expect=202)
+    assert run["kind"] == "import_window"
+    asked = Run.objects.get().payload["asked"]
+    assert asked["filters"]["score"] == {"name": "grounded", "operator": "<", "value": 0.5}
+    viewer.post("./evidence/window/", body, expect=403)
+    assert "no connection 999" in api.post("./evidence/window/", body | {"connection": 999}, expect=400)["detail"]
+    incident = Run.objects.get().incident
+    Run.objects.update(state=Run.State.DONE)
+    done = EvidenceImport.objects.create(
+        incident=incident, kind="query", origin="x", connection_id=connection["id"], asked=asked, finished=True
+    )
+    api.post(f"./evidence/imports/{done.pk}/again/", {}, expect=202)
+    assert Run.objects.latest("pk").payload["again"] is True
+    viewer.post(f"./evidence/imports/{done.pk}/again/", {}, expect=403)
+
+
+def test_connections_of_other_servers(administrator):
+    body = {"kind": "mlflow", "name": "MLflow", "base_url": "https://mlflow.example.org"}
+    assert (
+        "Name the Phoenix project or MLflow experiment"
+        in administrator.post("connections/", body, expect=400)["detail"]
+    )
+    made = administrator.post("connections/", body | {"project": "7"})
+    assert (made["kind"], made["project"]) == ("mlflow", "7")
+    changed = administrator.put(f"connections/{made['id']}/", body | {"name": "Renamed"})
+    assert (changed["name"], changed["project"]) == ("Renamed", "7")

@@ -71,6 +71,15 @@ class FakeSource:
                 None if last else {"page": number + 1}, (number + 1) / self.pages, (number + 1) * 10, last and cap < 50,
             )  # fmt: skip
 
+    def iter_session(self, session_id, timestamp=None, cursor=None):
+        self.session = session_id
+        for number in range(int((cursor or {}).get("done", 0)), 3):
+            if error := self.faults.pop(f"session {number}", None):
+                raise error
+            record = make_record(f"{session_id}-{number}", minutes=number)
+            rest = None if number == 2 else {"done": number + 1}
+            yield WindowPage([record], [b"trace %d" % number], rest, (number + 1) / 3, number + 1)
+
     def list_prompt_versions(self):
         return self.prompts
 

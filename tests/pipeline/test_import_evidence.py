@@ -1,6 +1,7 @@
 """A pasted link: the trace first, then its window, whatever breaks on the way."""
 
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -9,9 +10,10 @@ from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.background import cancel, retry
 from postmortem.pipeline.models import Run
-from postmortem.pipeline.services import start_link_import, start_window_import
+from postmortem.pipeline.services import start_link_import, start_pull_again, start_window_import
 from postmortem.traces.langfuse_source import RateLimited, SourceError, UnknownTrace
-from postmortem.traces.models import EvidenceImport, Trace
+from postmortem.traces.models import Connection, EvidenceImport, Trace
+from postmortem.traces.sources import ScoreFilter
 from tests.builders import make_incident
 from tests.pipeline.builders import LINK, NOON, FakeSource, make_connection, serve, work_once
 
@@ -187,3 +189,126 @@ def test_the_window_alone_after_its_times_were_corrected(incident, source):
     run = work_and_read(start_window_import(incident=incident, by=incident.created_by, connection=connection))
     assert run.message == "10 more traces “answer” in production came with its window."
     assert Trace.objects.count() == 51
+
+
+class TestWindowsWithFilters:
+    """Windows that people describe, and what is new since."""
+
+    FILTERS: ClassVar = {"name": "answer", "user": "u-1", "score": {"name": "grounded", "operator": "<", "value": 0.5}}
+
+    def pull(self, incident, **fields):
+        connection = Connection.objects.get()
+        given = {"filters": self.FILTERS, "start": NOON, "end": NOON + timedelta(hours=6)}
+        return work_and_read(
+            start_window_import(incident=incident, by=incident.created_by, connection=connection, **given | fields)
+        )
+
+    def again(self, incident):
+        last = EvidenceImport.objects.last()
+        return start_pull_again(incident=incident, by=incident.created_by, evidence_import=last)
+
+    def test_the_filters_reach_the_source(self, incident, source):
+        run = self.pull(incident)
+        assert run.message == "40 new traces “answer”, user u-1, score grounded < 0.5 came."
+        assert (source.query.user, source.query.score) == ("u-1", ScoreFilter("grounded", "<", 0.5))
+        assert source.window[2:4] == (NOON, NOON + timedelta(hours=6))
+        done = EvidenceImport.objects.get()
+        assert (done.kind, done.covered_from, done.covered_to) == ("query", NOON, NOON + timedelta(hours=6))
+        assert done.asked["filters"] == self.FILTERS
+
+    def test_another_pull_reads_nothing_twice(self, incident, source):
+        self.pull(incident)
+        source.asked.clear()
+        run = work_and_read(self.again(incident))
+        assert run.state == Run.State.DONE
+        assert run.message.startswith("Nothing new: all traces “answer”, user u-1")
+        assert source.asked == []
+        assert EvidenceImport.objects.count() == 1
+
+    def test_an_open_window_goes_on_where_the_last_one_could_be_relied_on(self, incident, source):
+        self.pull(incident, end=None)
+        first = EvidenceImport.objects.get()
+        assert timedelta(minutes=59) < utc_now() - first.covered_to < timedelta(minutes=62)
+        run = work_and_read(self.again(incident))
+        assert run.message.startswith("0 new traces")
+        assert source.window[2] == first.covered_to
+        assert source.window[3] > first.covered_to
+
+    def test_other_filters_are_another_window(self, incident, source):
+        self.pull(incident)
+        self.pull(incident, filters={"name": "answer"})
+        assert source.window[2:4] == (NOON, NOON + timedelta(hours=6))
+        assert EvidenceImport.objects.count() == 2
+
+    def test_a_window_that_grew_is_read_where_it_grew(self, source):
+        edges = {"baseline_start": NOON - timedelta(days=3), "baseline_end": NOON - timedelta(days=2)}
+        incident = make_incident(
+            trace_name="answer", incident_start=NOON - timedelta(days=2), incident_end=NOON, **edges
+        )
+        connection = Connection.objects.get()
+        work_and_read(start_window_import(incident=incident, by=incident.created_by, connection=connection))
+        update_incident(
+            incident=incident, by=incident.created_by, revision=incident.revision,
+            baseline_start=NOON - timedelta(days=5),
+        )  # fmt: skip
+        work_and_read(self.again(incident))
+        assert source.window[2:4] == (NOON - timedelta(days=5), NOON - timedelta(days=3))
+
+    def test_a_cancelled_window_covers_nothing(self, incident, source):
+        run = start_window_import(
+            incident=incident, by=incident.created_by, connection=Connection.objects.get(), filters=self.FILTERS,
+            start=NOON, end=NOON + timedelta(hours=6),
+        )  # fmt: skip
+        source.before_page = lambda number: cancel(run, incident.created_by) if number == 2 else None
+        work_and_read(run)
+        assert EvidenceImport.objects.get().covered_to is None
+        assert incident.traces.count() == 20
+
+    def test_a_break_goes_on_with_the_next_page(self, incident, source):
+        source.faults[2] = SourceError("The server failed; try again later.")
+        run = self.pull(incident)
+        assert run.state == Run.State.QUEUED
+        run = work_and_read(run)
+        assert (run.state, source.asked) == (Run.State.DONE, [0, 1, 2, 3])
+        assert EvidenceImport.objects.count() == 1
+
+    def test_what_cannot_be_pulled_is_said(self, incident, source):
+        connection = Connection.objects.get()
+        by = incident.created_by
+        for fields, sentence in (
+            ({"filters": {"name": "answer"}}, "Say from when"),
+            ({"start": NOON, "end": NOON}, "ends before it begins"),
+            ({"start": NOON, "filters": {"score": {"name": "grounded"}}}, "needs a score's name"),
+            ({}, "Set the trace name and the windows"),
+        ):
+            with pytest.raises(UserError, match=sentence):
+                start_window_import(incident=incident, by=by, connection=connection, **fields)
+        file = EvidenceImport.objects.create(incident=incident, kind="file", origin="a.json")
+        with pytest.raises(UserError, match="came from a file"):
+            start_pull_again(incident=incident, by=by, evidence_import=file)
+
+
+class TestSessions:
+    """A pasted session link brings every trace of the session, to be read."""
+
+    LINK = "https://langfuse.example.org/project/p1/sessions/s%2F1"
+
+    def start(self, incident):
+        return start_link_import(incident=incident, by=incident.created_by, link=self.LINK)
+
+    def test_every_trace_of_the_session_and_its_window(self, incident, source):
+        run = work_and_read(self.start(incident))
+        assert run.message.startswith("The session's 3 traces are stored. 40 more traces “answer”")
+        assert source.session == "s/1"
+        anchors = incident.traces.filter(is_anchor=True)
+        assert [trace.external_id for trace in anchors] == ["s/1-0", "s/1-1", "s/1-2"]
+        assert [one.kind for one in EvidenceImport.objects.order_by("id")] == ["session", "window"]
+
+    def test_a_break_goes_on_with_the_next_trace(self, incident, source):
+        source.faults["session 1"] = SourceError("The server failed; try again later.")
+        run = work_and_read(self.start(incident))
+        assert (run.state, incident.traces.count()) == (Run.State.QUEUED, 1)
+        run = work_and_read(run)
+        assert run.state == Run.State.DONE
+        assert incident.traces.filter(is_anchor=True).count() == 3
+        assert EvidenceImport.objects.filter(kind="session").count() == 1

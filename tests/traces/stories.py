@@ -22,6 +22,8 @@ def write_story(folder: Path, *, traces: int = 60) -> Path:
                 "name": NAME,
                 "environment": ENVIRONMENT,
                 "session_id": f"s-{n // 3}",
+                "user_id": f"u-{n % 4}",
+                "version": "web-2" if n % 5 == 0 else "web-1",
                 "facets": {
                     "prompt": "answer",
                     "prompt_version": "7" if late else "6",

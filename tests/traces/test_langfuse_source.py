@@ -24,7 +24,7 @@ from postmortem.traces.langfuse_source import (
     UnknownTrace,
 )
 from postmortem.traces.records import TraceRecord
-from postmortem.traces.sources import WindowQuery
+from postmortem.traces.sources import ScoreFilter, WindowQuery
 from postmortem.traces.tree import build_tree, flatten
 from tests.traces.stories import BEGIN, END, ENVIRONMENT, NAME, write_story
 
@@ -142,6 +142,62 @@ def test_a_window_has_a_cap_and_goes_on_from_its_cursor(server: StandIn) -> None
         rest = source.iter_window(query(), first.cursor)
         found = {record.external_id for page in [first, *rest] for record in page.records}
     assert len(found) == 60
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        ({"user": "u-1"}, lambda n: n % 4 == 1),
+        ({"session": "s-4"}, lambda n: n // 3 == 4),
+        ({"version": "web-2"}, lambda n: n % 5 == 0),
+        ({"release": "4.18.2"}, lambda n: True),
+        ({"release": "4.18.3"}, lambda n: False),
+        ({"tags": ("segment:consumer", "region:eu")}, lambda n: n % 2 == 0),
+        ({"score": ScoreFilter("grounded", "<", 0.5)}, lambda n: n >= 36 and n % 3 == 0),
+        ({"score": ScoreFilter("grounded", ">=", 0.5), "user": "u-0"}, lambda n: n % 4 == 0 and (n < 36 or n % 3)),
+        ({"score": ScoreFilter("unknown", ">", 0)}, lambda n: False),
+    ],
+)
+def test_filters_let_through_what_they_say(server: StandIn, filters: dict[str, Any], wanted: Any) -> None:
+    with source_of(server) as source:
+        pages = list(source.iter_window(query(**filters)))
+    found = {int(record.external_id, 16) for page in pages for record in page.records}
+    assert found == {n for n in range(60) if wanted(n)}
+    assert pages[-1].trace_count == len(found)
+    assert all(len(record.observations) == 3 for page in pages for record in page.records) or server.mode == "v3"
+
+
+def test_a_filtered_window_fills_its_cap_from_what_passes_and_goes_on(server: StandIn) -> None:
+    asked = query(score=ScoreFilter("grounded", "<", 0.5), cap=5)
+    with source_of(server) as source:
+        pages = list(source.iter_window(asked))
+        assert (pages[-1].trace_count, pages[-1].truncated) == (5, True)
+        asked = query(version="web-2")
+        first = next(page for page in source.iter_window(asked) if page.records)
+        rest = source.iter_window(asked, first.cursor)
+        found = [record for page in rest for record in page.records]
+    assert len(found) == 12 - len(first.records)
+
+
+def test_a_session_comes_whole_and_in_order(server: StandIn) -> None:
+    with source_of(server) as source:
+        pages = list(source.iter_session("s-4"))
+        assert [int(page.records[0].external_id, 16) for page in pages] == [12, 13, 14]
+        assert pages[0].records[0].input_preview
+        assert [len(page.records[0].observations) for page in pages] == [3, 3, 3]
+        again = list(source.iter_session("s-4", None, pages[0].cursor))
+        assert [int(page.records[0].external_id, 16) for page in again] == [13, 14]
+        assert pages[-1].cursor is None
+        with pytest.raises(UnknownTrace, match="no traces in session nothing"):
+            list(source.iter_session("nothing"))
+
+
+def test_a_session_that_the_server_cannot_find_at_once_is_looked_for_near_its_time(server: StandIn) -> None:
+    path = {"v3": "public/traces"}.get(server.mode, "v2/observations")
+    server.faults.append(faults.too_large(wider_than_hours=30, path=path))
+    with source_of(server) as source:
+        pages = list(source.iter_session("s-4", BEGIN + (END - BEGIN) * 13 / 60))
+    assert [int(page.records[0].external_id, 16) for page in pages] == [12, 13, 14]
 
 
 def test_other_names_and_environments_stay_out(server: StandIn) -> None:

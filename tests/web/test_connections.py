@@ -19,6 +19,7 @@ FIELDS = {
     "secret_key": "sk-lf-very-secret",
     "feature": "",
 }
+POSTED = FIELDS | {"kind": "langfuse"}
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def refuses(monkeypatch):
 def test_without_connections_the_page_says_what_to_do(client, administrator):
     client.force_login(administrator)
     page = client.get(reverse("connections")).content.decode()
-    assert "No Langfuse project is connected" in page
+    assert "No project is connected" in page
     assert reverse("connection-new") in page
 
 
@@ -68,26 +69,26 @@ def test_others_may_look_but_not_touch(client, connection):
     for name in ("connection-edit", "connection-delete"):
         assert client.get(reverse(name, args=[connection.pk])).status_code == 403
     assert client.post(reverse("connection-check", args=[connection.pk])).status_code == 403
-    assert client.post(reverse("connection-new"), FIELDS).status_code == 403
+    assert client.post(reverse("connection-new"), POSTED).status_code == 403
 
 
 def test_a_new_connection_is_checked_at_once(client, administrator, answers):
     client.force_login(administrator)
-    page = client.post(reverse("connection-new"), FIELDS, follow=True).content.decode()
+    page = client.post(reverse("connection-new"), POSTED, follow=True).content.decode()
     assert "project Support" in page
     assert Connection.objects.get().api == "v4"
 
 
 def test_a_failed_check_keeps_the_connection_and_says_why(client, administrator, refuses):
     client.force_login(administrator)
-    page = client.post(reverse("connection-new"), FIELDS, follow=True).content.decode()
+    page = client.post(reverse("connection-new"), POSTED, follow=True).content.decode()
     assert "refuses these keys (401)" in page
     assert Connection.objects.count() == 1
 
 
 def test_what_is_missing_is_named_and_the_secret_is_not_sent_back(client, administrator):
     client.force_login(administrator)
-    answer = client.post(reverse("connection-new"), FIELDS | {"name": ""})
+    answer = client.post(reverse("connection-new"), POSTED | {"name": ""})
     page = answer.content.decode()
     assert answer.status_code == 400
     assert "Give the connection a name." in page
@@ -135,4 +136,23 @@ def test_deleting_asks_first(client, administrator, connection):
     assert "Delete the connection Production?" in client.get(url).content.decode()
     assert Connection.objects.exists()
     client.post(url)
+    assert not Connection.objects.exists()
+
+
+def test_a_phoenix_project_needs_its_name_and_no_keys(client, administrator, answers):
+    client.force_login(administrator)
+    given = {"kind": "phoenix", "name": "Phoenix", "base_url": "http://phoenix.example.org:6006/projects/x/traces"}
+    answer = client.post(reverse("connection-new"), given)
+    assert answer.status_code == 400
+    assert "Name the project or experiment that may be read." in answer.content.decode()
+    client.post(reverse("connection-new"), given | {"project": "help-desk"})
+    stored = Connection.objects.get()
+    assert (stored.kind, stored.base_url, stored.project) == ("phoenix", "http://phoenix.example.org:6006", "help-desk")
+
+
+def test_langfuse_needs_both_keys(client, administrator):
+    client.force_login(administrator)
+    page = client.post(reverse("connection-new"), POSTED | {"public_key": "", "secret_key": ""}).content.decode()
+    assert "public key." in page
+    assert "secret key." in page
     assert not Connection.objects.exists()

@@ -271,3 +271,42 @@ def test_the_page_asks_a_bounded_number_of_queries(client, incident, reviewer, d
     client.force_login(reviewer)
     with django_assert_max_num_queries(60):
         client.get(url(incident))
+
+
+def test_a_filtered_window_starts_a_run_and_can_be_pulled_again(client, incident, reviewer, connection):
+    client.force_login(reviewer)
+    given = {
+        "connection": connection.pk, "name": "answer", "tags": "region:eu, beta", "score_name": "grounded",
+        "score_operator": "<", "score_value": "0.5", "start": "2026-03-09T00:00:00", "end": "2026-03-10T00:00:00",
+    }  # fmt: skip
+    page = client.post(url(incident, "evidence-filtered"), given, follow=True).content.decode()
+    run = Run.objects.get()
+    assert run.payload["asked"] == {
+        "filters": {
+            "name": "answer", "tags": ["region:eu", "beta"],
+            "score": {"name": "grounded", "operator": "<", "value": 0.5},
+        },
+        "start": "2026-03-09T00:00:00.000Z", "end": "2026-03-10T00:00:00.000Z",
+    }  # fmt: skip
+    assert f'id="run-{run.pk}"' in page
+    import_traces(incident, reviewer)
+    done = EvidenceImport.objects.create(
+        incident=incident, kind="query", origin="Production: “answer”", connection=connection, finished=True,
+        asked=run.payload["asked"], imported_by=reviewer,
+    )  # fmt: skip
+    again = reverse("evidence-again", args=[incident.number, done.pk])
+    assert again in client.get(url(incident)).content.decode()
+    client.post(again)
+    assert Run.objects.latest("pk").payload["again"] is True
+
+
+def test_a_filtered_window_says_what_is_missing(client, incident, reviewer, viewer, connection):
+    client.force_login(reviewer)
+    answer = client.post(url(incident, "evidence-filtered"), {"connection": connection.pk, "score_name": "grounded"})
+    assert answer.status_code == 400
+    page = answer.content.decode()
+    assert "Say from when" in page or "needs a score" in page
+    assert '<details class="upload" open id="filtered">' in page
+    assert not Run.objects.exists()
+    client.force_login(viewer)
+    assert client.post(url(incident, "evidence-filtered"), {"connection": connection.pk}).status_code == 403
