@@ -24,6 +24,7 @@ PURE = [
     "review/checklist.py",
     "review/causal_graph.py",
     "review/differences.py",
+    "review/suggesting.py",
     "review/timeline.py",
     "report/gate.py",
     "report/charts/*.py",

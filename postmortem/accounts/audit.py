@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from uuid import uuid4
 
 from postmortem.accounts.announcements import announce
 from postmortem.accounts.models import AuditEntry, Person
 
 _undone: ContextVar[AuditEntry | None] = ContextVar("undone", default=None)
+_batch: ContextVar[str | None] = ContextVar("batch", default=None)
 
 
 def record(
@@ -34,6 +36,7 @@ def record(
         before=before or {},
         after=after or {},
         undoes=_undone.get(),
+        batch=_batch.get(),
     )
     if incident_number:
         announce(incident_number, f"audit {entry.pk}")
@@ -48,3 +51,16 @@ def undoing(entry: AuditEntry) -> Iterator[None]:
         yield
     finally:
         _undone.reset(token)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Entries recorded inside are one step, to be undone as one."""
+    if _batch.get() is not None:
+        yield
+        return
+    token = _batch.set(uuid4().hex)
+    try:
+        yield
+    finally:
+        _batch.reset(token)

@@ -87,6 +87,7 @@ class AuditEntry(models.Model):
     object_id = models.BigIntegerField(null=True, blank=True)  # of the row that changed, where there is one
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
+    batch = models.CharField(max_length=32, null=True, blank=True)  # noqa: DJ001  entries of one step share it
     undoes = models.ForeignKey(
         "self", null=True, blank=True, db_index=True, on_delete=models.PROTECT, related_name="undone_by"
     )

@@ -1,10 +1,12 @@
 """Contributing factors and the causal graph."""
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from postmortem.actions import graph_editing
 from postmortem.actions import services as action_services
 from postmortem.api.base import IncidentView
 from postmortem.changes.models import Change
@@ -67,6 +69,32 @@ class NewEdgeSerializer(serializers.Serializer):
     cause = serializers.IntegerField()
     effect = serializers.IntegerField()
     claim = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class ClaimSerializer(serializers.Serializer):
+    """How it is known; empty takes the claim away."""
+
+    claim = serializers.CharField(max_length=300, allow_blank=True)
+
+
+class RegroupSerializer(serializers.Serializer):
+    """Several factors and the layer, the kind, or both that they move to."""
+
+    factors = serializers.ListField(child=serializers.IntegerField(), min_length=1, max_length=200)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False, default="")
+    kind = serializers.ChoiceField(choices=ContributingFactor.Kind.choices, required=False, default="")
+
+
+class SuggestionSerializer(serializers.Serializer):
+    """The key of a suggestion of the graph."""
+
+    key = serializers.CharField(max_length=200)
+
+
+class GraphStepSerializer(serializers.Serializer):
+    """Take back one's own latest step, or do it again."""
+
+    step = serializers.ChoiceField(choices=[("undo", "undo"), ("redo", "redo")])
 
 
 class _FactorView(IncidentView):
@@ -165,3 +193,52 @@ class OneEdgeView(IncidentView):
         edges = self.incident.causal_edges.select_related("cause", "effect", "incident__feature")
         services.disconnect(edge=self.found(edges, pk=pk), by=self.person)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=ClaimSerializer, responses=EdgeSerializer)
+    def patch(self, request: Request, number: str, pk: int) -> Response:
+        """Say anew how it is known."""
+        edges = self.incident.causal_edges.select_related("cause", "effect", "incident__feature")
+        edge = services.set_claim(edge=self.found(edges, pk=pk), by=self.person, **self.body(ClaimSerializer))
+        return Response(EdgeSerializer(edge).data)
+
+
+class RegroupView(_FactorView):
+    """Several factors at once."""
+
+    @extend_schema(request=RegroupSerializer, responses=FactorSerializer(many=True))
+    def post(self, request: Request, number: str) -> Response:
+        """Move them to another layer or kind, as one step."""
+        body = self.body(RegroupSerializer)
+        mine = selectors.factors(self.incident).select_related("incident__feature")
+        chosen = [self.picked(mine, pk) for pk in body["factors"]]
+        moved = services.regroup(factors=chosen, by=self.person, layer=body["layer"], kind=body["kind"])
+        return self.page(moved, FactorSerializer)
+
+
+class GraphView(IncidentView):
+    """The causal graph as its editor sees it."""
+
+    serializer_class = GraphStepSerializer
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, number: str) -> Response:
+        """Nodes with places, arrows with routes, what networkx says, suggestions of the findings."""
+        return Response(graph_editing.graph_state(self.incident, self.person))
+
+    @extend_schema(request=GraphStepSerializer, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request, number: str) -> Response:
+        """Undo or redo one's own latest step; answers with the graph."""
+        step = graph_editing.undo_step if self.body(GraphStepSerializer)["step"] == "undo" else graph_editing.redo_step
+        step(incident=self.incident, by=self.person)
+        return Response(graph_editing.graph_state(self.incident, self.person))
+
+
+class SuggestionsView(_FactorView):
+    """What the findings suggest."""
+
+    @extend_schema(request=SuggestionSerializer, responses={201: FactorSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Add a suggested factor, connected to the impact."""
+        key = self.body(SuggestionSerializer)["key"]
+        factor = graph_editing.adopt_suggestion(incident=self.incident, by=self.person, key=key)
+        return Response(FactorSerializer(factor).data, status=status.HTTP_201_CREATED)

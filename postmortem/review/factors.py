@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
@@ -81,6 +83,8 @@ def update_factor(
         new["text"] = clean_text(new["text"], what="The factor", limit=SHORT, one_line=True)
         _check_change(incident, new["change"])
         before = factor_values(stored)
+        if all(getattr(stored, name) == value for name, value in new.items()):
+            return stored
         _save(stored, factor.revision if revision is None else revision, new)
         log_edit(by, incident, "factor.update", stored.text, before, factor_values(stored), stored.pk)
     return stored
@@ -118,6 +122,25 @@ def connect(*, cause: ContributingFactor, effect: ContributingFactor, by: Person
     claim = clean_text(claim, what="The claim", limit=SHORT, needed=False, one_line=True)
     with editing(cause.incident, by):
         return _connect(cause.incident, by, cause, effect, claim)
+
+
+def regroup(
+    *, factors: Sequence[ContributingFactor], by: Person, layer: Layer | str = "", kind: str = ""
+) -> list[ContributingFactor]:
+    """Move several factors of one incident to another layer, kind, or both, as one step; the impact stays.
+
+    Raises UserError (nothing chosen, unknown layer or kind, factors of two incidents), PermissionDenied.
+    """
+    chosen = [factor for factor in factors if factor.kind != Kind.IMPACT]
+    if not chosen:
+        raise UserError("Choose at least one factor; the impact has no layer.")
+    if len({factor.incident_id for factor in chosen}) > 1:
+        raise UserError("These factors belong to two incidents; choose those of one.")
+    if kind == Kind.IMPACT or not (layer or kind):
+        raise UserError("Choose the layer or the kind that they move to.")
+    fields = ({"layer": known_layer(layer)} if layer else {}) | ({"kind": _known_kind(kind)} if kind else {})
+    with transaction.atomic(), audit.together():
+        return [update_factor(factor=factor, by=by, **fields) for factor in chosen]
 
 
 def set_claim(*, edge: CausalEdge, by: Person, claim: str) -> CausalEdge:
