@@ -80,6 +80,11 @@ def facets_of(
     return found
 
 
+def facet_of_name(name: str) -> str:
+    """The facet that goes by this name in metadata, "" for none."""
+    return _FACET_OF_NAME.get(_snake(name), ("", 0))[0]
+
+
 def facets_of_metadata(metadata: Mapping[str, object], truncated: tuple[str, ...] = ()) -> dict[str, str]:
     """Facets in metadata, at the top or one level down (`attributes`, `resourceAttributes`, …).
 

@@ -10,7 +10,7 @@ from postmortem.traces.rows import TraceRows, rows_of
 
 MAX_FILE_BYTES = 200 * 1024 * 1024
 _SLICE_BYTES = 1024 * 1024
-_FOREIGN = {b"PAR1": "Parquet", b"PK\x03\x04": "a ZIP archive", b"%PDF": "PDF", b"\x89PNG": "a picture"}
+_FOREIGN = {b"PK\x03\x04": "a ZIP archive", b"%PDF": "PDF", b"\x89PNG": "a picture"}
 
 
 @dataclass(frozen=True, slots=True)

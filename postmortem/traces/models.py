@@ -132,6 +132,34 @@ class Trace(models.Model):
         return self.external_id
 
 
+class SavedMapping(models.Model):
+    """How a table of an application's own make is read, by a name, to be used again."""
+
+    name = models.CharField(max_length=120, unique=True)
+    mapping = models.JSONField(default=dict)
+    made_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MappingDraft(models.Model):
+    """An uploaded table that waits for its mapping. No evidence yet; thrown away after a day."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    filename = models.CharField(max_length=200)
+    compressed = models.BinaryField()  # zlib
+    made_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.filename
+
+
 class TraceBlob(models.Model):
     """Which stored bytes tell about a trace."""
 

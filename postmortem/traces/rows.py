@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from postmortem.traces.normalise import (
 from postmortem.traces.otlp import is_otlp, rows_of_otlp
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.server_rows import is_server_answer, rows_of_answer
+from postmortem.traces.tables import decoded, is_parquet, parquet_rows
 from postmortem.traces.values import MAX_DEPTH, MAX_ID, check_depth, load_json, measure, moment, number, short_text
 
 _MAX_FIELD = 5_000_000  # characters in one CSV cell: an input may be long
@@ -45,6 +46,7 @@ _TABLE_COLUMNS = frozenset(
         scores toolDefinitions toolCalls resource scope isDeleted""",
     )
 )
+MAX_PARQUET_BYTES = 1024 * 1024 * 1024  # unpacked
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 
@@ -69,11 +71,12 @@ class Row:
 
 
 def rows_of(data: bytes, what: str) -> Iterator[Row]:
-    """Rows of JSON (one object or a list), JSON Lines or CSV. `what` names the file in the UserErrors raised."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{what} is not UTF-8 text; export it again as UTF-8.") from error
+    """Rows of JSON (one object or a list), JSON Lines, CSV, Parquet. `what` names the file in the UserErrors raised."""
+    if is_parquet(data):
+        for place, cells in parquet_rows(data, what, max_bytes=MAX_PARQUET_BYTES):
+            yield replace(_row(cells, 0, f"{what}, entry {place}"), flat=False)
+        return
+    text = decoded(data, what)
     head = text[:200].lstrip()
     if not head and not text.strip():
         raise UserError(f"{what} is empty.")

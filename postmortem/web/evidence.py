@@ -76,13 +76,14 @@ class UploadForm(forms.Form):
 
     file = forms.FileField(
         label="Evidence file",
-        help_text="Trace download JSON, table export JSONL or CSV, OTLP JSON, the body of GET /api/public/traces/{id}, "
+        help_text="Trace download JSON, table or blob export as JSONL, CSV or Parquet, OTLP JSON, the body of "
+        "GET /api/public/traces/{id}, "
         "or traces.jsonl in the open format, plain or gzipped.",
         error_messages={
             "required": "Choose a file first.",
             "empty": "This file is empty; export it again and upload the new one.",
         },
-        widget=forms.ClearableFileInput(attrs={"accept": ".json,.jsonl,.ndjson,.csv,.gz"}),
+        widget=forms.ClearableFileInput(attrs={"accept": ".json,.jsonl,.ndjson,.csv,.parquet,.gz"}),
     )
 
 

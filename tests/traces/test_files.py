@@ -123,8 +123,8 @@ DEEP = "[" * 3000 + "]" * 3000
     [
         (b"", "traces.jsonl is empty"),
         (b" \n ", "traces.jsonl is empty"),
-        (b"\xff\xfe{}", "is not UTF-8"),
-        (b"PAR1xxxx", "is Parquet; export the traces as JSON"),
+        (b"\xff{}", "is not UTF-8"),
+        (b"PAR1xxxx", "is a damaged Parquet file"),
         (b"PK\x03\x04", "is a ZIP archive"),
         (lines(OPEN)[:-10], "is not valid JSON"),
         (lines(OPEN) + b"{broken\n" + lines(OPEN), "traces.jsonl, line 2 is not valid JSON"),

@@ -1,0 +1,103 @@
+"""Writes of tables that a person maps: the draft that waits, the import, the mapping kept for the next time."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from postmortem.accounts import audit
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Incident
+from postmortem.incidents.permissions import Capability, require
+from postmortem.incidents.services import refuse_published
+from postmortem.lib.clock import utc_now
+from postmortem.lib.errors import UserError
+from postmortem.traces.mapped import Fault, TableMapping, TablePreview, preview_table, read_mapped
+from postmortem.traces.models import EvidenceImport, MappingDraft, SavedMapping
+from postmortem.traces.records import SourcePage
+from postmortem.traces.services import begin_import, finish_import, store_page
+
+DRAFT_MAX_BYTES = 64 * 1024 * 1024
+DRAFT_LIVES = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """What an import of a table did: its traces, and the rows that were left out."""
+
+    evidence_import: EvidenceImport
+    added: int
+    faults: Sequence[Fault]
+    fault_count: int
+
+
+def keep_draft(*, incident: Incident, by: Person, filename: str, data: bytes) -> MappingDraft:
+    """Keep an uploaded table until its mapping is made; drafts of more than a day are thrown away.
+
+    Raises UserError for a table that cannot be read at all.
+    """
+    require(by, Capability.IMPORT, incident)
+    refuse_published(incident)
+    if len(data) > DRAFT_MAX_BYTES:
+        raise UserError(
+            f"{filename[:80]} has more than {DRAFT_MAX_BYTES // 1024 // 1024} MB; split it, or use the API."
+        )
+    preview_table(data, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    with transaction.atomic():
+        MappingDraft.objects.filter(made_at__lt=utc_now() - DRAFT_LIVES).delete()
+        MappingDraft.objects.filter(incident=incident, person=by).delete()
+        return MappingDraft.objects.create(
+            incident=incident, person=by, filename=filename[:200], compressed=zlib.compress(data, 1)
+        )
+
+
+def draft_bytes(draft: MappingDraft) -> bytes:
+    """The table as it was uploaded."""
+    return zlib.decompress(bytes(draft.compressed))
+
+
+def draft_preview(draft: MappingDraft) -> TablePreview:
+    """Its first rows and the guessed mapping."""
+    return preview_table(draft_bytes(draft), draft.filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+
+
+def import_table(
+    *, incident: Incident, by: Person, filename: str, data: bytes, mapping: TableMapping, keep_good: bool
+) -> TableOutcome:
+    """Store the traces of a mapped table, all or nothing; its own bytes are kept beside what was read.
+
+    Rows that cannot be read refuse the file, or with `keep_good` are left out and told.
+    Raises UserError naming file, line and column.
+    """
+    require(by, Capability.IMPORT, incident)
+    refuse_published(incident)
+    table = read_mapped(data, filename, mapping, keep_good=keep_good, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    with transaction.atomic():
+        evidence_import = begin_import(
+            incident=incident, by=by, kind=EvidenceImport.Kind.FILE, origin=f"{filename} (mapped)"
+        )
+        original = SourcePage(data, frozenset())
+        added = store_page(evidence_import=evidence_import, records=table.records, pages=[original, *table.pages])
+        finished = finish_import(evidence_import=evidence_import)
+        audit.record(
+            person=by, action="evidence.mapped", subject=filename, incident_number=incident.number,
+            after={"mapping": mapping.to_json(), "left out": table.fault_count},
+        )  # fmt: skip
+    return TableOutcome(finished, added, table.faults, table.fault_count)
+
+
+def save_mapping(*, by: Person, name: str, mapping: TableMapping) -> SavedMapping:
+    """Keep a mapping under a name; the same name again replaces it."""
+    require(by, Capability.IMPORT)
+    name = name.strip()
+    if not 0 < len(name) <= 120:
+        raise UserError("Give the mapping a name of up to 120 characters.")
+    with transaction.atomic():
+        saved, _ = SavedMapping.objects.update_or_create(
+            name=name, defaults={"mapping": mapping.to_json(), "made_by": by, "made_at": utc_now()}
+        )
+        audit.record(person=by, action="mapping.save", subject=name, after=mapping.to_json())
+    return saved
