@@ -1,16 +1,16 @@
-"""Forty traces of a small RAG application as OTLP/JSON, in OpenInference's or in OpenTelemetry's GenAI words."""
+"""Twenty traces of a small RAG application as OTLP/JSON, in OpenInference's or in OpenTelemetry's GenAI words."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 START = datetime(2026, 3, 9, 9, tzinfo=UTC)
 STEP = timedelta(minutes=3)
-COUNT = 40
+COUNT = 20
 END = START + STEP * COUNT
 PROJECT = "help-desk"
 SESSION = "conversation 7/a"
-FAILED = 5  # the trace whose retriever fails
-UPGRADE = 20  # from this trace on, the prompt is version 8
+FAILED = 7  # the trace whose retriever fails
+UPGRADE = 10  # from this trace on, the prompt is version 8
 
 
 def trace_id(number: int) -> str:
@@ -34,7 +34,7 @@ def document(words: str) -> dict[str, Any]:
 def _trace(number: int, words: str) -> list[dict[str, Any]]:
     begin = START + STEP * number
     version = "7" if number < UPGRADE else "8"
-    whole = {"session.id": SESSION if number % 10 == 0 else f"s-{number}", "user.id": f"u-{number % 3}"}
+    whole = {"session.id": SESSION if number % 5 == 0 else f"s-{number}", "user.id": f"u-{number % 3}"}
     region = {"region": "eu" if number % 2 else "us", "index_version": "11"}
     question, answer = f"How do I return order {number}?", f"With the label for order {number}."
     if words == "openinference":
