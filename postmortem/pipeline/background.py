@@ -31,7 +31,7 @@ from postmortem.pipeline import attribute, import_changes, import_evidence
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, Stopped
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
-from postmortem.traces.texts import read_next_blob
+from postmortem.traces.reread import read_next_blob
 
 log = logging.getLogger(__name__)
 

@@ -84,6 +84,7 @@ class EvidenceImport(models.Model):
     score_count = models.PositiveIntegerField(default=0)
     truncated_at_cap = models.BooleanField(default=False)
     finished = models.BooleanField(default=False)
+    facets_read_at = models.DateTimeField(null=True)  # when rules last changed facets of its traces
     asked = models.JSONField(default=dict)  # windows: filters, start, end (null: up to now)
     # A window that was read to its end: another pull need not read [from, to) again.
     covered_from = models.DateTimeField(null=True)
@@ -213,6 +214,32 @@ class ReadBlob(models.Model):
 
     blob = models.OneToOneField(EvidenceBlob, on_delete=models.PROTECT, primary_key=True, related_name="read")
     read_at = models.DateTimeField(default=timezone.now)
+
+
+class FacetRule(models.Model):
+    """A facet of the house: where its value lies in what sources send. Retired rules are kept."""
+
+    name = models.CharField(max_length=40)
+    path = models.CharField(max_length=300)
+    added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["name", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name"], condition=Q(retired_at=None), name="one_rule_a_facet"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.path}"
+
+
+class OwnFacets(models.Model):
+    """Which facets of a trace came from rules, so that a retired rule takes back what it gave and no more."""
+
+    trace = models.OneToOneField(Trace, on_delete=models.CASCADE, primary_key=True, related_name="own_facets")
+    given = models.JSONField(default=dict)  # {facet: [path, value]}
 
 
 class RedactionPattern(models.Model):

@@ -12,10 +12,10 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces import redaction
-from postmortem.traces.models import RedactionPattern, Score, Trace, TraceText
+from postmortem.traces.models import ReadBlob, RedactionPattern, Score, Trace, TraceText
 from postmortem.traces.redaction import HousePattern
 from postmortem.traces.selectors import TraceReading, trace_reading
-from postmortem.traces.texts import house_patterns, read_again
+from postmortem.traces.texts import house_patterns
 from postmortem.traces.tree import ObservationNode, flatten
 
 _TRACE_TEXTS = ("name", "session_id", "user_id", "input_preview", "output_preview")
@@ -62,6 +62,11 @@ def mask_traces(traces: Iterable[Trace], house: tuple[HousePattern, ...] | None 
     return [_masked_trace(trace, house) for trace in traces]
 
 
+def patterns_in_force() -> list[RedactionPattern]:
+    """The administrator's patterns with who added them."""
+    return list(RedactionPattern.objects.filter(retired_at=None).select_related("added_by").order_by("kind", "pk"))
+
+
 def add_pattern(*, by: Person, kind: str, pattern: str) -> RedactionPattern:
     """Mask something of the house from now on, in what is stored already too. Raises UserError for a bad pattern."""
     require(by, Capability.CONFIGURE)
@@ -73,7 +78,7 @@ def add_pattern(*, by: Person, kind: str, pattern: str) -> RedactionPattern:
         row = RedactionPattern.objects.create(kind=kind, pattern=pattern, added_by=by)
         audit.record(person=by, action="add redaction pattern", subject=kind, after={"pattern": pattern})
         TraceText.objects.all().delete()  # what it finds must not stay searchable
-        read_again()
+        ReadBlob.objects.all().delete()
     return row
 
 

@@ -15,9 +15,9 @@ from postmortem.traces.facets import FACETS
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
-from postmortem.traces.services import read_blob
 from postmortem.traces.signals import LABEL, SIGNALS, signal_label
 from postmortem.traces.sources import Interval
+from postmortem.traces.texts import read_blob
 from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
@@ -159,7 +159,7 @@ def evidence_state(incident: Incident) -> EvidenceState:
     """A key that changes whenever the incident's traces do, for what is computed from them. Two queries."""
     traces = Trace.objects.filter(incident=incident).aggregate(count=Count("pk"), last=Max("pk"))
     imports = EvidenceImport.objects.filter(incident=incident).aggregate(
-        count=Count("pk"), last=Max("imported_at"), traces=Sum("trace_count")
+        count=Count("pk"), last=Max("imported_at"), traces=Sum("trace_count"), read=Max("facets_read_at")
     )
     return (incident.pk, incident.created_at, *traces.values(), *imports.values())
 

@@ -25,8 +25,9 @@ from postmortem.traces.connections import (
 from postmortem.traces.files import read_file
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace, TraceBlob
 from postmortem.traces.records import ScoreRecord, SourcePage, TraceRecord
+from postmortem.traces.reread import read_small_blobs
 from postmortem.traces.sources import Interval
-from postmortem.traces.texts import read_blob, read_small_blobs
+from postmortem.traces.texts import read_blob
 
 __all__ = [
     "begin_import",

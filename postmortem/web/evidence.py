@@ -22,31 +22,14 @@ from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
 from postmortem.traces import selectors
 from postmortem.traces import services as traces
+from postmortem.traces.logging_score import FACET_WORTH
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
 from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.window_form import FilteredWindowForm
 from postmortem.web.workspace import open_incident, render_stage
 
-# What a facet that no trace carries costs the review, and so what to log next time.
-FACET_COSTS = {
-    "prompt": "Prompt changes cannot be told apart by template.",
-    "prompt_version": "Exposure to prompt changes is inferred from the log's times, not seen.",
-    "model": "Exposure to model changes is inferred from the log's times, not seen.",
-    "model_served": "A provider that serves another model than was asked for goes unnoticed.",
-    "model_version": "A silent provider update goes unnoticed.",
-    "index": "Traffic cannot be split by index.",
-    "index_version": "Exposure to index rebuilds is inferred from the log's times, not seen.",
-    "encoder": "A query encoder that does not match its index goes unnoticed.",
-    "tool_schema": "Exposure to tool schema edits is inferred, not seen.",
-    "judge_version": "A drop in a score cannot be told from a change of the judge.",
-    "release": "Exposure to releases is inferred from the log's times, not seen.",
-    "environment": "Traffic of other environments cannot be kept apart.",
-    "region": "Staged rollouts by region cannot be followed.",
-    "tenant": "A noisy or unusual tenant cannot be kept apart.",
-    "segment": "A shift of the traffic between segments looks like a change of quality.",
-    "intent": "A shift of the questions looks like a change of quality.",
-}
+FACET_COSTS = {name: worth.cost for name, worth in FACET_WORTH.items()}
 _WINDOW_FIELDS = ("baseline_start", "baseline_end", "incident_start", "incident_end")
 _IMPORT_KINDS = (Run.Kind.IMPORT_LINK, Run.Kind.IMPORT_WINDOW)
 

@@ -65,7 +65,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "moved": sum(move.moved for move in found.signals) if found else 0,
         "picked": next((move for move in found.signals if move.signal == picked), None) if found else None,
         "facets": _facet_rows(found.facets[picked][:_SHOWN]) if found and picked else [],
-        "facet_count": len(found.facets[picked]) if found and picked else 0,
+        "facets_left": max(len(found.facets[picked]) - _SHOWN, 0) if found and picked else 0,
         "width": _WIDTH,
         "middle": _WIDTH / 2,
     }
