@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postmortem.lib.clock import format_moment
+from postmortem.traces.metric_cells import written
 from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.source_answers import Answer, get_answer, groups_of_ids
 from postmortem.traces.source_http import HttpReader
@@ -46,6 +47,11 @@ class NewApi:
                 if answer.rows:
                     found.append(([Row(0, "score", row) for row in answer.rows], answer.body))
         return found
+
+    def metrics(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows that one query of the metrics endpoint gives."""
+        answer = get_answer(self._reader, "v2/metrics", {"query": written(body)}, patient=False)
+        return answer.rows
 
     def _rows(self, asked: Mapping[str, Any], conditions: list[dict[str, Any]]) -> Reading:
         # `filter` overrides every other parameter, so all of the conditions go into it.

@@ -20,6 +20,7 @@ from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces.langfuse_new import SCORE_FIELDS, NewApi, paged
 from postmortem.traces.langfuse_old import OldApi
+from postmortem.traces.metric_cells import MetricCell, iter_metric_cells
 from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.source_answers import Answer
 from postmortem.traces.source_http import (
@@ -205,6 +206,15 @@ class LangfuseSource:
             return found
 
         return session_pages(list_ids, self.fetch_trace, cursor)
+
+    def iter_metric_cells(self, query: WindowQuery, signal: str, *, granularity: str = "hour") -> Iterator[MetricCell]:
+        """The query's traces grouped by the server into cells of one signal, without importing any (see metric_cells).
+
+        Raises WrongApi for a v3 server, which has no such endpoint.
+        """
+        if self._ready() and self._api != "v4":
+            raise WrongApi(f"{self._base} is too old to group traces by itself; import the window instead.")
+        return iter_metric_cells(self._new.metrics, query, signal, granularity=granularity)
 
     def list_prompt_versions(self) -> list[PromptVersion]:
         """Every version of every prompt, at most 400, newest first within a prompt."""
