@@ -372,5 +372,5 @@
   }).observe(holder.parentNode, { childList: true, subtree: true });
 
   draw();
-  if ((Math.max(state.width, 1) * STEP.x + 32) > canvas.clientWidth) { scale = Math.max(0.6, Math.min(1, (canvas.clientWidth - 4) / (Math.max(state.width, 1) * STEP.x + 32))); draw(); }
+  if ((Math.max(state.width, 1) * STEP.x + 32) > canvas.clientWidth) { scale = Math.max(0.85, Math.min(1, (canvas.clientWidth - 4) / (Math.max(state.width, 1) * STEP.x + 32))); draw(); }
 })();

@@ -26,6 +26,8 @@ PURE = [
     "review/differences.py",
     "review/suggesting.py",
     "review/timeline.py",
+    "actions/similarity.py",
+    "actions/verification.py",
     "report/gate.py",
     "report/charts/*.py",
     "incidents/clocks.py",

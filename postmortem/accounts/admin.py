@@ -8,12 +8,12 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.db import IntegrityError
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import AuditEntry, Person, Team
-from postmortem.accounts.services import align_staff
+from postmortem.accounts.services import align_staff, merge_teams
 
 # Roles say who may what; Django's groups would be a second, silent answer.
 admin.site.unregister(Group)
@@ -111,9 +111,21 @@ class PersonAdmin(UserAdmin):
 
 @admin.register(Team)
 class TeamAdmin(admin.ModelAdmin):
-    """Teams own features and people."""
+    """Teams own features and people. Two that became one are merged: choose both, the older one stays."""
 
     search_fields = ("name",)
+    actions = ("merge",)
+
+    @admin.action(description="Merge into the one that is older")
+    def merge(self, request: HttpRequest, queryset: QuerySet[Team]) -> None:
+        """People and features move to the team that was there first; owners of action items stay owners."""
+        first, *others = queryset.order_by("pk")
+        if not others:
+            self.message_user(request, "Choose at least two teams.", messages.ERROR)
+            return
+        for team in others:
+            merge_teams(team=team, into=first, by=request.user if isinstance(request.user, Person) else None)
+        self.message_user(request, f"{len(others) + 1} teams are {first.name} now.")
 
 
 @admin.register(AuditEntry)

@@ -83,6 +83,26 @@ def create_team(*, name: str, by: Person | None) -> Team:
     return team
 
 
+def merge_teams(*, team: Team, into: Team, by: Person | None) -> int:
+    """Move everybody and everything of `team` to `into` and take it away; returns how many people moved.
+
+    Action items stay with their owners. Raises UserError for a team and itself, PermissionDenied when `by` is no
+    administrator.
+    """
+    _require_administrator(by)
+    if team.pk == into.pk:
+        raise UserError("Choose another team to merge it into.")
+    with transaction.atomic():
+        moved = team.people.update(team=into)
+        features = team.features.update(team=into)
+        audit.record(
+            person=by, action="team.merge", subject=f"{team.name} into {into.name}"[:200],
+            before={"team": team.name}, after={"team": into.name, "people": moved, "features": features},
+        )  # fmt: skip
+        team.delete()
+    return moved
+
+
 def align_staff(person: Person) -> None:
     """Administrators, and nobody else, may use the administration pages. Does not save."""
     person.is_staff = person.is_superuser = person.role == Role.ADMINISTRATOR

@@ -22,6 +22,7 @@ from postmortem.review.suggesting import ChangeSketch, Suggestion, suggest_facto
 _STEPS = Q(action__startswith="factor.") | Q(action__startswith="edge.") | Q(action__startswith="risk.")
 _REMEMBERED = 400  # latest entries of a person among which steps are looked for
 PER_ROW = 6
+_NAMED = 3  # cuts that a sentence names
 
 
 def graph_state(incident: Incident, person: Person) -> dict[str, Any]:
@@ -72,9 +73,11 @@ def check_state(graph: CausalGraph, check: GraphCheck) -> dict[str, Any]:
         count = len(check.orphans)
         said.append(f"{count} factor{' leads' if count == 1 else 's lead'} nowhere.")
     if check.uncut_paths:
-        count, more = len(check.uncut_paths), "more than " if check.more_uncut_paths else ""
-        words = ", ".join(f"“{graph.node(node).text[:60]}”" for node in check.cut_suggestion)
-        said.append(f"{more}{count} path{' is' if count == 1 else 's are'} not cut; fewest cuts: {words}.".capitalize())
+        count, more = len(check.uncut_paths), "More than " if check.more_uncut_paths else ""
+        words = [f"“{graph.node(node).text[:60]}”" for node in check.cut_suggestion]
+        rest = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+        fewest = ", ".join(words[:_NAMED]) + rest
+        said.append(f"{more}{count} path{' is' if count == 1 else 's are'} not cut; fewest cuts: {fewest}.")
     return {
         "acyclic": check.is_acyclic, "connected": check.connects_cause_to_impact, "orphans": list(check.orphans),
         "uncut_paths": [list(path) for path in check.uncut_paths], "more_uncut_paths": check.more_uncut_paths,

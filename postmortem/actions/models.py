@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
+from postmortem.actions.verification import COMPARISONS, OUTCOMES
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.review.models import ContributingFactor
@@ -57,3 +58,45 @@ class ActionItem(models.Model):
 
     def __str__(self) -> str:
         return f"A-{self.number} {self.title}"
+
+
+class VerificationPlan(models.Model):
+    """How the workbench itself can check an item: a signal against a threshold over a window of days."""
+
+    action = models.OneToOneField(ActionItem, on_delete=models.CASCADE, related_name="plan")
+    signal = models.CharField(max_length=120)
+    comparison = models.CharField(max_length=10, choices=COMPARISONS)
+    threshold = models.FloatField()
+    days = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(signal=""), name="plan_has_signal"),
+            models.CheckConstraint(condition=Q(days__gte=1), name="plan_has_days"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.signal} {self.get_comparison_display()} {self.threshold:g} for {self.days} days"
+
+
+class VerificationCheck(models.Model):
+    """What one check of a plan found on the traces that came after the incident. Rows are only ever added."""
+
+    action = models.ForeignKey(ActionItem, on_delete=models.CASCADE, related_name="checks")
+    checked_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    checked_at = models.DateTimeField(default=timezone.now)
+    plan = models.CharField(max_length=300)  # as it was then
+    outcome = models.CharField(max_length=10, choices=OUTCOMES)
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField()
+    count = models.PositiveIntegerField()
+    mean = models.FloatField(null=True)
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    sentence = models.CharField(max_length=600)
+
+    class Meta:
+        ordering: ClassVar = ["-checked_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.outcome}"

@@ -14,7 +14,8 @@ from postmortem.review.causal_graph import CausalGraph
 
 def actions_for(incident: Incident) -> QuerySet[ActionItem]:
     """The incident's items by due date, with owner, the owner's team and the factor that each cuts. One query."""
-    return incident.action_items.select_related("owner__team", "cuts_factor", "created_by").order_by("due_on", "number")
+    items = incident.action_items.select_related("owner__team", "cuts_factor", "created_by", "plan")
+    return items.order_by("due_on", "number")
 
 
 def open_load(people: Iterable[Person]) -> dict[int, int]:

@@ -96,6 +96,28 @@ class TeamsView(ApiView):
         return Response(TeamSerializer(team).data, status=status.HTTP_201_CREATED)
 
 
+class MergeTeamSerializer(serializers.Serializer):
+    """The team that stays."""
+
+    into = serializers.IntegerField()
+
+
+class TeamMergeView(ApiView):
+    """Two teams that became one."""
+
+    serializer_class = MergeTeamSerializer
+
+    @extend_schema(request=MergeTeamSerializer, responses={204: None})
+    def post(self, request: Request, pk: int) -> Response:
+        """Administrators move everybody of a team to another one; owners of action items stay owners."""
+        teams = {team.pk: team for team in selectors.teams()}
+        into = self.body(MergeTeamSerializer)["into"]
+        if pk not in teams or into not in teams:
+            raise UserError("There is no such team; list them to find its id.")
+        services.merge_teams(team=teams[pk], into=teams[into], by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class FeaturesView(ApiView):
     """AI features."""
 

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.accounts.models import Person
-from postmortem.actions import selectors, services
-from postmortem.actions.models import ActionItem
+from postmortem.actions import following, many, selectors, services
+from postmortem.actions.models import ActionItem, VerificationCheck, VerificationPlan
+from postmortem.actions.verification import Plan
 from postmortem.api.accounts import PersonSerializer
 from postmortem.api.base import IncidentView
 from postmortem.lib.layers import LAYER_CHOICES
@@ -63,6 +64,60 @@ class StatusSerializer(serializers.Serializer):
     status = serializers.ChoiceField(choices=ActionItem.Status.choices)
     note = serializers.CharField(required=False, allow_blank=True, default="")
     revision = serializers.IntegerField(min_value=1)
+
+
+class PlanSerializer(serializers.ModelSerializer):
+    """How the workbench itself can check an item; the threshold is in the signal's unit, rates from 0 to 1."""
+
+    class Meta:
+        model = VerificationPlan
+        fields = ("signal", "comparison", "threshold", "days")
+
+
+class CheckSerializer(serializers.ModelSerializer):
+    """What one check found on the traces that came after the incident."""
+
+    checked_by = serializers.CharField(source="checked_by.name", allow_null=True, default=None)
+
+    class Meta:
+        model = VerificationCheck
+        fields = (
+            "checked_by", "checked_at", "plan", "outcome", "window_start", "window_end", "count", "mean", "low", "high",
+            "sentence",
+        )  # fmt: skip
+
+
+class AlikeSerializer(serializers.Serializer):
+    """An open item of another incident that may promise the same; `likeness` 0 to 1."""
+
+    incident = serializers.CharField(source="item.incident.number")
+    number = serializers.IntegerField(source="item.number")
+    title = serializers.CharField(source="item.title")
+    owner = serializers.CharField(source="item.owner.name")
+    likeness = serializers.FloatField()
+
+
+class SeenItemSerializer(serializers.Serializer):
+    """An item and the revision that it was read at."""
+
+    number = serializers.IntegerField(min_value=1)
+    revision = serializers.IntegerField(min_value=1)
+
+
+class ManySerializer(serializers.Serializer):
+    """What several items get; owner and due date cannot be taken away."""
+
+    items = SeenItemSerializer(many=True)
+    owner = serializers.IntegerField(required=False, allow_null=True)
+    due_on = serializers.DateField(required=False, allow_null=True)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False)
+    kind = serializers.ChoiceField(choices=ActionItem.Kind.choices, required=False)
+
+
+class ActionsFileSerializer(serializers.Serializer):
+    """A CSV file as text."""
+
+    csv = serializers.CharField(max_length=1_000_000, trim_whitespace=False)
 
 
 class _ActionsView(IncidentView):
@@ -123,3 +178,75 @@ class ActionStatusView(_ActionsView):
         """Open, done, verified or dropped."""
         item = services.set_status(action=self.item(action), by=self.person, **self.body(StatusSerializer))
         return Response(ActionSerializer(item).data)
+
+
+class PlanView(_ActionsView):
+    """How an item will be verified."""
+
+    serializer_class = PlanSerializer
+
+    @extend_schema(request=PlanSerializer, responses=PlanSerializer)
+    def put(self, request: Request, number: str, action: int) -> Response:
+        """Say by which signal, threshold and window the workbench can check it."""
+        plan = Plan(**self.body(PlanSerializer))
+        stored = following.plan_verification(action=self.item(action), by=self.person, plan=plan)
+        return Response(PlanSerializer(stored).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, number: str, action: int) -> Response:
+        """Take the plan away; the words of the verification stay."""
+        following.plan_verification(action=self.item(action), by=self.person, plan=None)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ChecksView(_ActionsView):
+    """Checks of an item."""
+
+    serializer_class = CheckSerializer
+
+    @extend_schema(responses=CheckSerializer(many=True))
+    def get(self, request: Request, number: str, action: int) -> Response:
+        """Newest first."""
+        return self.page(self.item(action).checks.select_related("checked_by"), CheckSerializer)
+
+    @extend_schema(request=None, responses={201: CheckSerializer})
+    def post(self, request: Request, number: str, action: int) -> Response:
+        """Judge the plan on the traces that are there now."""
+        check = following.check_action(action=self.item(action), by=self.person)
+        return Response(CheckSerializer(check).data, status=status.HTTP_201_CREATED)
+
+
+class AlikeView(_ActionsView):
+    """Items that look alike."""
+
+    serializer_class = AlikeSerializer
+
+    @extend_schema(parameters=[OpenApiParameter("title", str, required=True)], responses=AlikeSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """Open items of other incidents that may promise the same."""
+        title = request.query_params.get("title", "")[:200]
+        found = following.alike_elsewhere(incident=self.incident, person=self.person, title=title)
+        return self.page(found, AlikeSerializer)
+
+
+class ManyActionsView(_ActionsView):
+    """Several items at once."""
+
+    @extend_schema(request=ManySerializer, responses=ActionSerializer(many=True))
+    def post(self, request: Request, number: str) -> Response:
+        """Change them together: all, or none."""
+        body = self.resolved(self.body(ManySerializer))
+        revisions = {one["number"]: one["revision"] for one in body.pop("items")}
+        changed = many.change_many(incident=self.incident, by=self.person, revisions=revisions, **body)
+        return self.page(changed, ActionSerializer)
+
+
+class ActionsFileView(_ActionsView):
+    """Items from a file."""
+
+    @extend_schema(request=ActionsFileSerializer, responses={201: ActionSerializer(many=True)})
+    def post(self, request: Request, number: str) -> Response:
+        """Add the items of a CSV file: all, or none; each needs an owner, a due date and a verification."""
+        data = self.body(ActionsFileSerializer)["csv"].encode()
+        added = many.import_actions(incident=self.incident, by=self.person, data=data)
+        return Response(ActionSerializer(added, many=True).data, status=status.HTTP_201_CREATED)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -12,136 +12,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from postmortem.accounts.models import Person
 from postmortem.accounts.selectors import active_people
-from postmortem.actions import selectors, services
-from postmortem.actions.models import ActionItem
+from postmortem.actions import following, selectors, services
+from postmortem.actions.models import ActionItem, VerificationPlan
+from postmortem.actions.starting import action_start
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may, require, visible_incidents
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import EditConflict, UserError
-from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.review.causal_graph import CausalGraph, check_graph
-from postmortem.review.models import ContributingFactor
+from postmortem.web.action_forms import ActionForm, HandOverForm, ManyForm, StatusForm
 from postmortem.web.workspace import open_incident, render_stage
 
 PAGE_SIZE = 60
 _UNFINISHED = (ActionItem.Status.OPEN, ActionItem.Status.DONE)
-
-
-class OwnerField(forms.ModelChoiceField):
-    """One active person, with their team and how much they already carry."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(queryset=Person.objects.none(), empty_label="choose one person", **kwargs)
-        self.load: dict[int, int] = {}
-
-    def fill(self) -> None:
-        """Offer the people who are active now."""
-        people = active_people().select_related("team")
-        self.load = selectors.open_load(people)
-        self.queryset = people
-
-    def label_from_instance(self, obj: Person) -> str:
-        """ "Priya Nair, Search, 3 open"."""
-        parts = [obj.name, obj.team.name if obj.team else "", f"{self.load.get(obj.pk, 0)} open"]
-        return ", ".join(part for part in parts if part)
-
-
-class ActionForm(forms.Form):
-    """One action item. Owner, due date and verification have no way around them."""
-
-    title = forms.CharField(
-        max_length=200,
-        help_text="What will be different, as one sentence.",
-        error_messages={"required": "Say what will be done."},
-    )
-    layer = forms.ChoiceField(
-        choices=[("", "choose"), *LAYER_CHOICES], error_messages={"required": "Choose the layer that it changes."}
-    )
-    kind = forms.ChoiceField(choices=ActionItem.Kind.choices, initial=ActionItem.Kind.PREVENT)
-    owner = OwnerField(
-        help_text="One person, not a team.",
-        error_messages={
-            "required": "Choose the one person who owns it.",
-            "invalid_choice": "The owner must be an active person; choose somebody from the list.",
-        },
-    )
-    due_on = forms.DateField(
-        label="Due",
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-        error_messages={
-            "required": "Give a due date.",
-            "invalid": "The due date is not a date; write it like 2026-04-10.",
-        },
-    )
-    verification = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 3}),
-        label="How it will be verified",
-        help_text="A signal, a threshold and a window: grounded answers back above 92% for 7 days.",
-        max_length=4000,
-        error_messages={"required": "Say how everybody will see that it worked."},
-    )
-    cuts_factor = forms.ModelChoiceField(
-        queryset=ContributingFactor.objects.none(),
-        required=False,
-        empty_label="nothing",
-        label="Cuts",
-        help_text="The contributing factor that can no longer lead to the impact.",
-    )
-    tracker_link = forms.CharField(
-        required=False, max_length=1000, help_text="The same item in your tracker; http or https."
-    )
-    revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["owner"].fill()
-        self.fields["cuts_factor"].queryset = incident.factors.exclude(kind=ContributingFactor.Kind.IMPACT)
-
-    def clean_tracker_link(self) -> str:
-        """Only addresses that a browser may open."""
-        link = self.cleaned_data["tracker_link"].strip()
-        if link and not link.lower().startswith(("https://", "http://")):
-            raise forms.ValidationError("The tracker link must begin with https:// or http://.")
-        return link
-
-    def fields_to_store(self) -> dict[str, Any]:
-        """The valid form without its revision."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "revision"}
-
-
-class StatusForm(forms.Form):
-    """A new status, and why."""
-
-    status = forms.ChoiceField(
-        choices=ActionItem.Status.choices, error_messages={"invalid_choice": "Choose one of the four statuses."}
-    )
-    note = forms.CharField(required=False, max_length=4000, help_text="What shows it, or why it is dropped.")
-    revision = forms.IntegerField(widget=forms.HiddenInput)
-
-
-class HandOverForm(forms.Form):
-    """Who takes somebody's open items."""
-
-    to_person = OwnerField(
-        label="New owner",
-        error_messages={
-            "required": "Choose who takes the items.",
-            "invalid_choice": "The new owner must be an active person; choose somebody from the list.",
-        },
-    )
-    actions = forms.ModelMultipleChoiceField(
-        queryset=ActionItem.objects.none(),
-        error_messages={
-            "required": "Choose at least one item.",
-            "invalid_choice": "One of these is closed by now.",
-        },
-    )
-
-    def __init__(self, *args: Any, person: Person, items: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["to_person"].fill()
-        self.fields["to_person"].queryset = self.fields["to_person"].queryset.exclude(pk=person.pk)
-        self.fields["actions"].queryset = items
 
 
 @require_GET
@@ -151,6 +34,9 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     items = list(selectors.actions_for(incident))
     context = {
         "items": items,
+        "plans": {item.pk: item.plan for item in items if hasattr(item, "plan")},
+        "checks": following.latest_checks(incident),
+        "many_form": ManyForm(),
         "today": utc_now().date(),
         "open_count": sum(item.status in _UNFINISHED for item in items),
         "owners": len({item.owner_id for item in items}),
@@ -168,7 +54,10 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
         form = ActionForm(request.POST, incident=incident)
         if form.is_valid():
             try:
-                item = services.add_action(incident=incident, by=request.user, **form.fields_to_store())
+                with transaction.atomic():
+                    item = services.add_action(incident=incident, by=request.user, **form.fields_to_store())
+                    if form.plan is not None:
+                        following.plan_verification(action=item, by=request.user, plan=form.plan)
             except UserError as error:
                 form.add_error(None, str(error))
             else:
@@ -190,7 +79,9 @@ def edit(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
         if form.is_valid():
             revision = form.cleaned_data["revision"] or 0
             try:
-                services.update_action(action=item, by=request.user, revision=revision, **form.fields_to_store())
+                with transaction.atomic():
+                    services.update_action(action=item, by=request.user, revision=revision, **form.fields_to_store())
+                    following.plan_verification(action=item, by=request.user, plan=form.plan)
                 messages.success(request, f"A-{item.number} is saved.")
                 return redirect("actions", incident.number)
             except EditConflict as error:
@@ -201,7 +92,11 @@ def edit(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
                 form.add_error(None, str(error))
     else:
         names = ("title", "layer", "kind", "owner", "due_on", "verification", "cuts_factor", "tracker_link", "revision")
-        form = ActionForm(initial={name: getattr(item, name) for name in names}, incident=incident)
+        initial = {name: getattr(item, name) for name in names}
+        plan = VerificationPlan.objects.filter(action=item).first()
+        if plan is not None:
+            initial |= {name: getattr(plan, name) for name in ("signal", "comparison", "threshold", "days")}
+        form = ActionForm(initial=initial, incident=incident)
     return _form_page(request, incident, form, item, conflict)
 
 
@@ -226,12 +121,14 @@ def status(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
         if refused:
             messages.error(request, f"A-{item.number}: {refused}")
         return redirect("actions", incident.number)
-    item = incident.action_items.select_related("owner__team", "cuts_factor").get(pk=item.pk)
+    item = selectors.actions_for(incident).get(pk=item.pk)
     context = {
         "item": item,
         "refused": refused,
         "typed_note": request.POST.get("note", "")[:4000] if refused else "",
         "typed_status": request.POST.get("status", "") if refused else "",
+        "plans": {item.pk: item.plan for item in [item] if hasattr(item, "plan")},
+        "checks": following.latest_checks(incident),
         "today": utc_now().date(),
         "statuses": ActionItem.Status.choices,
     }
@@ -318,21 +215,31 @@ def _form_page(
     conflict: EditConflict | None = None,
 ) -> HttpResponse:
     status_code = 409 if conflict else 400 if form.errors else 200
-    context = {"form": form, "item": item, "conflict": conflict, "theirs": _differences(form, conflict)}
+    title = str(form["title"].value() or "")
+    context = {
+        "form": form,
+        "item": item,
+        "conflict": conflict,
+        "theirs": _differences(form, conflict),
+        "alike": following.alike_elsewhere(incident=incident, person=request.user, title=title),
+    }
     return render_stage(request, "actions/form.html", incident, "actions", context, status=status_code)
 
 
 def _prefill(request: HttpRequest, incident: Incident) -> dict[str, Any]:
-    """Initial values: the due date that the severity asks for, then what the address brings along."""
-    initial: dict[str, Any] = {"due_on": services.due_default(incident.severity, utc_now().date())}
+    """Initial values: the due date that the severity asks for, what the item is made from, what the address says."""
+    made_from = action_start(
+        incident,
+        cuts=request.GET.get("cuts", ""),
+        edge=request.GET.get("edge", ""),
+        facet=request.GET.get("facet", "")[:60],
+        verdict=request.GET.get("verdict", "")[:20],
+        layer=request.GET.get("layer", "")[:20],
+    )
+    initial: dict[str, Any] = {"due_on": services.due_default(incident.severity, utc_now().date())} | made_from
     for name in ("title", "layer", "kind", "verification", "tracker_link"):
         if request.GET.get(name):
             initial[name] = request.GET[name][: ActionForm.base_fields[name].max_length if name == "title" else 1000]
-    cut = request.GET.get("cuts", "")
-    factor = incident.factors.filter(pk=int(cut)).first() if cut.isdecimal() and len(cut) < 19 else None
-    if factor:
-        initial["cuts_factor"] = factor.pk
-        initial.setdefault("layer", factor.layer)
     return initial
 
 

@@ -1,6 +1,7 @@
 """Addresses of the pages: each module of the room lists its own."""
 
 from postmortem.web import (
+    action_checks,
     actions,
     annex,
     attribution,
@@ -48,6 +49,7 @@ urlpatterns = [
     *history.urlpatterns,
     *timeline.urlpatterns,
     *review.urlpatterns,
+    *action_checks.urlpatterns,
     *actions.urlpatterns,
     *report.urlpatterns,
     *annex.urlpatterns,

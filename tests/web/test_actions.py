@@ -179,7 +179,7 @@ def test_the_list_asks_the_same_number_of_queries_for_many(
             }, due_on=today,
         )  # fmt: skip
     client.force_login(reviewer)
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(52):
         client.get(url(incident))
     with django_assert_max_num_queries(12):
         client.get(reverse("my-actions"))

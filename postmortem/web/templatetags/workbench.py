@@ -89,6 +89,12 @@ def lookup(mapping: dict[str, Any], key: str) -> Any:
     return mapping.get(key)
 
 
+@register.filter
+def at(mapping: dict[Any, Any], key: Any) -> Any:
+    """`mapping[key]`, or nothing; nothing too where there is no mapping."""
+    return mapping.get(key) if mapping else None
+
+
 _SUFFIX = {"share": "%", "s": " s", "USD": " USD"}
 
 
