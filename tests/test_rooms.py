@@ -15,7 +15,7 @@ ROOMS = [
 ]  # fmt: skip
 SIDE_BY_SIDE = {"api", "web"}
 MOST_LINES = 420
-WITH_DATABASE = {"models", "services", "selectors", "apps", "admin"}
+WITH_DATABASE = {"models", "services", "selectors", "replays", "apps", "admin"}
 PURE = [
     "lib/**/*.py",
     *(f"traces/{name}.py" for name in ("records", "links", "normalise", "tree", "files", "signals", "redaction")),

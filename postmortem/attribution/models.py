@@ -1,4 +1,4 @@
-"""Findings: what one attribution run said, so that it can be run again and compared."""
+"""Findings, so that a run can be made again and compared, and what replays said."""
 
 from typing import ClassVar
 
@@ -6,7 +6,9 @@ from django.db import models
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
+from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
+from postmortem.traces.models import EvidenceBlob
 
 
 class Finding(models.Model):
@@ -28,3 +30,20 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.number}"
+
+
+class ReplayResult(models.Model):
+    """What a replay of failing traces with and without a change said, with the bytes it was read from."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="replay_results")
+    change = models.ForeignKey(Change, on_delete=models.PROTECT, related_name="replay_results")
+    blob = models.ForeignKey(EvidenceBlob, on_delete=models.PROTECT, related_name="+")
+    result = models.JSONField()
+    added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-added_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"replay of {self.change_id}"

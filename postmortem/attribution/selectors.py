@@ -34,6 +34,16 @@ def findings(incident: Incident) -> QuerySet[Finding]:
     return Finding.objects.filter(incident=incident).select_related("run_by").order_by("-number")
 
 
+def run_facts(finding: Finding) -> dict[str, Any]:
+    """What `compare_runs` reads of a run."""
+    return {
+        "result": finding.result,
+        "parameters": finding.parameters,
+        "code_version": finding.code_version,
+        "inputs_sha256": finding.inputs_sha256,
+    }
+
+
 def latest_finding(incident: Incident) -> Finding | None:
     """The newest run, None before the first."""
     return findings(incident).first()

@@ -12,7 +12,7 @@ from postmortem.attribution.interface import METHOD, attribute, result_to_json
 from postmortem.attribution.models import Finding
 from postmortem.attribution.patterns.detectors import detect_patterns
 from postmortem.attribution.patterns.shapes import finding_to_json
-from postmortem.attribution.selectors import attribution_case, inputs_sha256, pattern_input
+from postmortem.attribution.selectors import attribution_case, case_inputs, inputs_sha256, pattern_input
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.hashing import sha256_hex
@@ -45,6 +45,7 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
                 "signal": incident.signal,
                 "worse": incident.worse,
                 "windows": result["windows"],
+                "inputs": case_inputs(incident),
             },
             result=result,
             run_by=by,

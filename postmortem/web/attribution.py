@@ -8,7 +8,9 @@ from django.shortcuts import redirect
 from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
 
-from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding
+from postmortem.attribution.comparing import compare_runs
+from postmortem.attribution.models import Finding
+from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding, run_facts
 from postmortem.changes.selectors import changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
@@ -61,6 +63,7 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
             "folded": list(enumerate(hypotheses[len(shown) :], len(shown) + 1)),
             "charts": exposed_charts(finding),
             **_patterns(incident, finding.result.get("patterns") or []),
+            "disagreement": _disagreement(runs, finding),
             "stale": finding_is_stale(incident, finding),
             "summaries": summaries,
             "is_latest": runs and finding.number == runs[0].number,
@@ -77,6 +80,18 @@ def attribution_run(request: HttpRequest, number: str) -> HttpResponse:
     except UserError as error:
         messages.error(request, str(error))
     return redirect("attribution", incident.number)
+
+
+def _disagreement(runs: list[Finding], finding: Finding) -> dict[str, object] | None:
+    """What this run says otherwise than the one before it, and why; None if they agree."""
+    before = next((run for run in runs if run.number < finding.number), None)
+    if before is None:
+        return None
+    comparison = compare_runs(run_facts(before), run_facts(finding))
+    if not comparison.disagrees:
+        return None
+    reasons = comparison.reasons or ("The inputs and the code are the same.",)
+    return {"before": before.number, "reasons": reasons}
 
 
 def _patterns(incident: Incident, patterns: list[dict[str, Any]]) -> dict[str, object]:
