@@ -32,6 +32,7 @@ class SignalRow:
     high: float
     is_chosen: bool
     where: FacetMove | None
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,16 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     names = [move.signal for move in found.signals] if found else []
     asked = request.GET.get("signal", "")
     picked = next((name for name in (asked, incident.signal) if name in names), names[0] if names else "")
+    move = next((move for move in found.signals if move.signal == picked), None) if found else None
+    where = _where_worse(found, move) if found and move else []
     context = {
         "refused": refused,
         "rows": _signal_rows(found, incident) if found else [],
         "looks": found.looks if found else 0,
         "moved": sum(move.moved for move in found.signals) if found else 0,
-        "picked": next((move for move in found.signals if move.signal == picked), None) if found else None,
-        "facets": _facet_rows(found.facets[picked][:_SHOWN]) if found and picked else [],
-        "facets_left": max(len(found.facets[picked]) - _SHOWN, 0) if found and picked else 0,
+        "picked": move,
+        "facets": _facet_rows(where[:_SHOWN]),
+        "facets_left": max(len(where) - _SHOWN, 0),
         "width": _WIDTH,
         "middle": _WIDTH / 2,
     }
@@ -101,10 +104,15 @@ def _signal_rows(found: Symptoms, incident: Incident) -> list[SignalRow]:
         rows.append(
             SignalRow(
                 move, round(min(at, middle), 1), round(max(abs(at - middle), 1.0), 1), low, high,
-                move.signal == incident.signal, next(iter(found.facets[move.signal]), None),
+                move.signal == incident.signal, next(iter(_where_worse(found, move)), None) if move.moved else None, at,
             )
         )  # fmt: skip
     return rows
+
+
+def _where_worse(found: Symptoms, move: SignalMove) -> list[FacetMove]:
+    """Facet values beyond the rest in the direction in which the signal moved; the others only mirror them."""
+    return [row for row in found.facets[move.signal] if (row.contrast.estimate > 0) == (move.difference.estimate > 0)]
 
 
 def _facet_rows(moves: list[FacetMove]) -> list[FacetRow]:

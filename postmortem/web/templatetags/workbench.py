@@ -101,6 +101,8 @@ _SUFFIX = {"share": "%", "s": " s", "USD": " USD"}
 def _number(value: float, unit: str) -> str:
     if unit == "share":
         return f"{value * 100:.1f}"
+    if unit == "USD" and 0 < abs(value) < 1:
+        return f"{value:.5f}"
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
