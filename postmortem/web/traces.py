@@ -36,6 +36,7 @@ OBSERVATIONS_AT_ONCE = 200
 _SCORE_COLUMNS = 4
 _PREVIEW = 1500
 _DEEPEST = 8
+_FAILED_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +191,15 @@ def _detail(
     except UserError as error:
         refused = str(error)
     nodes = list(flatten(reading.roots)) if reading else []
+    if nodes and first >= len(nodes):
+        return redirect("trace-detail", incident.number, trace.pk)
     context = {
         "in_clear": in_clear,
         "trace": trace,
         "incident": incident,
         "rows": _rows(nodes, first),
         "span_seconds": _span_seconds(nodes),
+        "failed_places": _failed(nodes),
         "first": first,
         "next_from": after if after < len(nodes) else None,
         "observation_count": len(nodes),
@@ -218,6 +222,12 @@ def _detail(
         "cited": Evidence.objects.filter(incident=incident, trace=trace).select_related("added_by"),
     }
     return render_stage(request, "traces/trace.html", incident, "evidence", context, status=status)
+
+
+def _failed(nodes: list[ObservationNode]) -> list[tuple[int, int]]:
+    """Where the first observations with an error stand: (place, first place of the part that shows it)."""
+    places = [place for place, node in enumerate(nodes) if node.observation.level == "ERROR"][:_FAILED_SHOWN]
+    return [(place, place - place % OBSERVATIONS_AT_ONCE) for place in places]
 
 
 def _span_seconds(nodes: list[ObservationNode]) -> float:

@@ -118,6 +118,8 @@ def test_a_large_trace_comes_in_parts(client, incident, reviewer, deep):
     plain = client.get(url, {"from": "400"}).content.decode()
     assert plain.count('id="observation-') == 50
     assert client.get(url, {"from": "-1e9"}).status_code == 200
+    assert client.get(url, {"from": "99999"}).url == url
+    assert "1 error" in page and re.search(r'href="\?from=\d+#observation-\d+"', page)
 
 
 def test_a_trace_shows_its_versions_and_what_was_not_recorded(client, incident, reviewer):
