@@ -16,11 +16,20 @@ from postmortem.pipeline.progress import Cancelled, Progress
 from postmortem.traces import selectors
 from postmortem.traces.links import TraceLink, parse_link
 from postmortem.traces.models import Connection, EvidenceImport
-from postmortem.traces.records import TraceRecord
+from postmortem.traces.records import SourcePage, TraceRecord
 from postmortem.traces.services import begin_import, connection_for_link, finish_import, open_source, store_page
-from postmortem.traces.sources import TraceSource, covered_until, fresh_spans, query_of, said_filters
+from postmortem.traces.sources import (
+    SETTLING,
+    LateScores,
+    TraceSource,
+    covered_until,
+    fresh_spans,
+    query_of,
+    said_filters,
+)
 
 _EDIT_TRIES = 5
+_TRACES_PER_READ = 500
 
 
 def import_link(run: Run, progress: Progress) -> str:
@@ -140,8 +149,12 @@ def _read_window(run: Run, progress: Progress, source: TraceSource, connection: 
     window = cursor["window"]
     filters = window["filters"]
     where = said_filters(filters) or "of any name"
+    late = _read_late_scores(run, progress, source, connection, cursor)
     if not window["spans"]:
         until = parse_moment(window["covered"][1])
+        if late:
+            finish_import(evidence_import=_open_import(run, progress, cursor, connection))
+            return f"No new traces {where}, but {late:,} scores that traces here got since."
         return f"Nothing new: all traces {where} are here that began before {until:%Y-%m-%d %H:%M} UTC."
     evidence_import = _open_import(run, progress, cursor, connection)
     text = f"Reading traces {where}."
@@ -173,11 +186,48 @@ def _read_window(run: Run, progress: Progress, source: TraceSource, connection: 
     finish_import(evidence_import=evidence_import, truncated=truncated, covered=covered)
     if run.payload.get("asked") or run.payload.get("again"):
         message = f"{evidence_import.trace_count:,} new traces {where} came."
+        message += f" Traces that were here got {late:,} scores since." if late else ""
     else:
         message = f"{evidence_import.trace_count:,} more traces {where} came with its window."
     if truncated:
         message += f" The window holds more: at most {cap:,} are read, spread over its whole span."
     return message
+
+
+def _read_late_scores(
+    run: Run, progress: Progress, source: TraceSource, connection: Connection, cursor: dict[str, Any]
+) -> int:
+    """Scores that traces here were given after they were read, where the source can tell. Returns how many."""
+    state = cursor["window"].setdefault("late", {"after": 0, "count": 0, "finished": False})
+    since = cursor["window"].get("read_at")
+    if state["finished"] or not since or not isinstance(source, LateScores):
+        return int(state["count"])
+    progress.save(text="Looking for scores that came since.")
+    while traces := selectors.traces_read_through(run.incident, connection, state["after"], _TRACES_PER_READ):
+        scores, pages = source.scores_since([trace.external_id for trace in traces], parse_moment(since) - SETTLING)
+        known = selectors.known_scores(traces)
+        records = []
+        for trace in traces:
+            new = [
+                score
+                for score in scores.get(trace.external_id, ())
+                if known.get((trace.external_id, score.external_id)) != (score.value, score.text_value)
+            ]
+            if new:
+                records.append(TraceRecord(trace.external_id, trace.timestamp, {}, score_records=tuple(new)))
+        count = sum(len(record.score_records) for record in records)
+        state |= {"after": traces[-1].pk, "count": state["count"] + count}
+        with transaction.atomic():
+            if records:  # a trace that is here keeps its facts and gains the scores
+                mine = frozenset(record.external_id for record in records)
+                told = [SourcePage(body, mine) for body in pages]
+                evidence_import = _open_import(run, progress, cursor, connection)
+                store_page(evidence_import=evidence_import, records=records, pages=told)
+            progress.save(cursor=cursor)
+        progress.pause()
+    state["finished"] = True
+    progress.save(cursor=cursor)
+    return int(state["count"])
 
 
 def _plan(incident: Incident, connection: Connection, payload: dict[str, Any]) -> dict[str, Any] | None:
@@ -190,11 +240,13 @@ def _plan(incident: Incident, connection: Connection, payload: dict[str, Any]) -
     end = min(parse_moment(asked["end"]), now) if asked["end"] else now
     if end <= start:
         return None
-    spans = [(start, end)]
+    spans, read_at = [(start, end)], None
     if payload.get("again"):
         covered = selectors.covered_spans(incident, connection, asked["filters"])
         spans = fresh_spans((start, end), covered)
+        read_at = selectors.first_read_at(incident, connection)
     return {
+        "read_at": format_moment(read_at) if read_at else None,
         "filters": asked["filters"],
         "spans": [[format_moment(low), format_moment(high)] for low, high in reversed(spans)],
         "covered": [format_moment(start), format_moment(covered_until(end, now))],

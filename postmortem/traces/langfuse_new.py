@@ -39,10 +39,18 @@ class NewApi:
         return self._rows(asked, [*_between(start, end), _is("sessionId", session_id)])
 
     def more(self, trace_ids: list[str], _: TraceRows) -> list[tuple[list[Row], bytes]]:
-        """The traces' scores. An id with a comma cannot be asked for in a list; such a trace comes without."""
+        """The traces' scores."""
+        return self.scores(trace_ids)
+
+    def scores(self, trace_ids: list[str], since: datetime | None = None) -> list[tuple[list[Row], bytes]]:
+        """Scores of these traces, given at or after `since` where it is said.
+
+        An id with a comma cannot be asked for in a list; such a trace comes without.
+        """
         found = []
+        begin = format_moment(since) if since else None
         for some in groups_of_ids([identifier for identifier in trace_ids if "," not in identifier]):
-            asked = {"traceId": ",".join(some), "fields": SCORE_FIELDS, "limit": 100}
+            asked = {"traceId": ",".join(some), "fields": SCORE_FIELDS, "limit": 100, "fromTimestamp": begin}
             for answer in paged(partial(self._scores_page, asked)):
                 if answer.rows:
                     found.append(([Row(0, "score", row) for row in answer.rows], answer.body))

@@ -21,6 +21,8 @@ from postmortem.lib.errors import UserError
 from postmortem.traces.langfuse_new import SCORE_FIELDS, NewApi, paged
 from postmortem.traces.langfuse_old import OldApi
 from postmortem.traces.metric_cells import MetricCell, iter_metric_cells
+from postmortem.traces.normalise import score_from_langfuse
+from postmortem.traces.records import ScoreRecord
 from postmortem.traces.rows import Row, TraceRows
 from postmortem.traces.source_answers import Answer
 from postmortem.traces.source_http import (
@@ -206,6 +208,18 @@ class LangfuseSource:
             return found
 
         return session_pages(list_ids, self.fetch_trace, cursor)
+
+    def scores_since(self, trace_ids: list[str], since: datetime) -> tuple[dict[str, list[ScoreRecord]], list[bytes]]:
+        """Scores given at or after `since` (UTC) by trace id, with their bytes. None from a v3 server."""
+        self._ready()
+        found: dict[str, list[ScoreRecord]] = {}
+        pages: list[bytes] = []
+        for rows, body in self._new.scores(trace_ids, since) if self._api == "v4" else ():
+            pages.append(body)
+            for row in rows:
+                if told := score_from_langfuse(row.value):
+                    found.setdefault(told[0], []).append(told[1])
+        return found, pages
 
     def iter_metric_cells(self, query: WindowQuery, signal: str, *, granularity: str = "hour") -> Iterator[MetricCell]:
         """The query's traces grouped by the server into cells of one signal, without importing any (see metric_cells).

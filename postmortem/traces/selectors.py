@@ -256,3 +256,22 @@ def covered_spans(incident: Incident, connection: Connection, filters: dict[str,
         incident=incident, connection=connection, finished=True, covered_from__isnull=False
     ).values_list("covered_from", "covered_to", "asked")
     return [(low, high) for low, high, asked in done if asked.get("filters") == filters]
+
+
+def traces_read_through(incident: Incident, connection: Connection, after: int, limit: int) -> list[Trace]:
+    """Traces that came through a connection, `limit` of them with ids behind `after`, in order of id. One query."""
+    mine = Trace.objects.filter(incident=incident, evidence_import__connection=connection, pk__gt=after)
+    return list(mine.only("pk", "external_id", "timestamp").order_by("pk")[:limit])
+
+
+def known_scores(traces: list[Trace]) -> dict[tuple[str, str], tuple[float | None, str]]:
+    """Value and text of the scores that the traces have, by (trace, score) as their source calls them. One query."""
+    rows = Score.objects.filter(trace__in=traces)
+    told = rows.values_list("trace__external_id", "external_id", "value", "text_value")
+    return {(trace, score): (value, text) for trace, score, value, text in told}
+
+
+def first_read_at(incident: Incident, connection: Connection) -> datetime | None:
+    """When traces were first read through a connection: scores that came earlier came with them."""
+    done = EvidenceImport.objects.filter(incident=incident, connection=connection)
+    return done.aggregate(at=Min("imported_at"))["at"]

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from postmortem.lib.errors import UserError
-from postmortem.traces.records import TraceRecord
+from postmortem.traces.records import ScoreRecord, TraceRecord
 from postmortem.traces.source_window import WindowPage
 from postmortem.traces.values import MAX_NAME, number, short_text
 
@@ -156,6 +156,14 @@ def fresh_spans(wanted: Interval, covered: Sequence[Interval]) -> list[Interval]
 def covered_until(end: datetime, read_at: datetime) -> datetime:
     """Up to when a read at `read_at` can be relied on to have seen everything that began before `end`."""
     return min(end, read_at - SETTLING)
+
+
+@runtime_checkable
+class LateScores(Protocol):
+    """A source that can tell which scores traces got since; judges often run days after the trace."""
+
+    def scores_since(self, trace_ids: list[str], since: datetime) -> tuple[dict[str, list[ScoreRecord]], list[bytes]]:
+        """Scores given at or after `since` (UTC) by trace id, and the bytes that told them."""
 
 
 class TraceSource(Protocol):

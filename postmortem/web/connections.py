@@ -43,6 +43,7 @@ class ConnectionForm(forms.Form):
         max_length=200,
         label="Project or experiment",
         help_text="Phoenix and MLflow: its name or id. Langfuse: leave it empty, the keys tell.",
+        error_messages={"required": "Name the project or experiment that may be read."},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     public_key = forms.CharField(
@@ -51,6 +52,7 @@ class ConnectionForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "pk-lf-…"}),
         label="Public key or user name",
         help_text="Langfuse: in the project's settings, API keys. Phoenix and MLflow: a user name, if yours wants one.",
+        error_messages={"required": "Give the project's public key."},
     )
     secret_key = forms.CharField(
         required=False,
@@ -58,6 +60,7 @@ class ConnectionForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "placeholder": "sk-lf-…"}),
         label="Secret key, password or token",
         help_text="Stored encrypted; nobody can read it here again.",
+        error_messages={"required": "Give the project's secret key."},
     )
     feature = forms.ModelChoiceField(
         queryset=Feature.objects.all(),
@@ -69,23 +72,15 @@ class ConnectionForm(forms.Form):
 
     def __init__(self, *args: Any, stored: Connection | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.stored = stored
+        kind = stored.kind if stored else self.data.get("kind", Connection.Kind.LANGFUSE)
+        # Langfuse cannot be read without its two keys, the others not without the name of a project.
+        langfuse = kind == Connection.Kind.LANGFUSE
+        self.fields["project"].required = not langfuse
+        self.fields["public_key"].required = langfuse
+        self.fields["secret_key"].required = langfuse and not stored
         if stored:
             del self.fields["kind"]
             self.fields["secret_key"].help_text = "Leave empty to keep the stored one."
-
-    def clean(self) -> dict[str, Any]:
-        """Langfuse cannot be read without its two keys, the others not without the name of a project."""
-        data = super().clean()
-        kind = self.stored.kind if self.stored else data.get("kind")
-        if kind == Connection.Kind.LANGFUSE:
-            if not data.get("public_key") and "public_key" not in self.errors:
-                self.add_error("public_key", "Give the project's public key.")
-            if not self.stored and not data.get("secret_key") and "secret_key" not in self.errors:
-                self.add_error("secret_key", "Give the project's secret key.")
-        elif kind and not data.get("project") and "project" not in self.errors:
-            self.add_error("project", "Name the project or experiment that may be read.")
-        return data
 
 
 @require_GET

@@ -50,7 +50,7 @@ class FilteredWindowForm(forms.Form):
     cap = forms.IntegerField(
         required=False,
         min_value=1,
-        label="At most",
+        label="Traces at most",
         error_messages={"min_value": "Give at least 1.", "invalid": "Give the number of traces as digits."},
     )
 
@@ -58,7 +58,7 @@ class FilteredWindowForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["name"].initial = incident.trace_name
         self.fields["environment"].initial = incident.environment
-        self.fields["cap"].help_text = f"Traces, spread over it. Empty: {settings.IMPORT_WINDOW_MAX_TRACES:,}."
+        self.fields["cap"].help_text = f"Spread over the window. Empty: {settings.IMPORT_WINDOW_MAX_TRACES:,}."
         mine = Connection.objects.filter(feature=incident.feature_id).first()
         self.fields["connection"].initial = mine.pk if mine else None
 

@@ -15,7 +15,7 @@ from postmortem.changes.services import import_changes
 from postmortem.incidents.services import create_incident, update_incident
 from postmortem.lib.clock import format_moment, parse_moment, utc_now
 from postmortem.pipeline.models import Run
-from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull
+from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull, start_pull_again
 from postmortem.traces.connections import create_connection
 from postmortem.traces.selectors import evidence_counts
 from tests.builders import make_person
@@ -118,3 +118,41 @@ def test_keys_of_another_project_fail_in_one_sentence(admin):
     assert "another" in run.message
     assert "\n" not in run.message
     assert not incident.traces.exists()
+
+
+def test_a_session_link_then_only_what_is_new(story, admin):
+    rows = [json.loads(line) for line in (story / "traces.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["session_id"] = f"s-{number // 4}"
+    (story / "traces.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    incident = create_incident(by=admin, title="Answers fail", severity="sev2", feature_name="Answers")
+    update_incident(incident=incident, by=admin, revision=incident.revision, onset_at=BEGAN)
+    with StandIn(mode="v4", stories=[story]) as server:
+        connect(server, admin)
+        link = f"{server.base_url}/project/{server.project_id}/sessions/s-100"
+        run = finish(start_link_import(incident=incident, by=admin, link=link))
+        assert run.state == Run.State.DONE, run.message
+        assert run.message.startswith("The session's 4 traces are stored. ")
+        anchors = incident.traces.filter(is_anchor=True).values_list("external_id", flat=True)
+        assert list(anchors) == [f"{number:032x}" for number in range(400, 404)]
+        window = incident.evidence_imports.get(kind="window")
+        before = evidence_counts(incident)
+
+        run = finish(start_pull_again(incident=incident, by=admin, evidence_import=window))
+        assert run.message.startswith("Nothing new: all traces “answer” in production are here")
+
+        # a judge scores two traces that are here, one of them anew
+        late = {"timestamp": format_moment(utc_now()), "value": 0.25}
+        first, second = (server.world.scores_of(identifier)[0] for identifier in list(anchors)[:2])
+        server.world.add_scores([first | late | {"id": "late-1", "name": "judged"}, second | late])
+        run = finish(start_pull_again(incident=incident, by=admin, evidence_import=window))
+        assert run.message == "No new traces “answer” in production, but 2 scores that traces here got since."
+        assert evidence_counts(incident).scores == before.scores + 1
+        judged = incident.traces.get(external_id=anchors[0]).scores.get(name="judged")
+        assert judged.value == 0.25
+        assert incident.traces.get(external_id=anchors[1]).scores.get(external_id=second["id"]).value == 0.25
+        assert incident.traces.get(external_id=anchors[0]).facets["prompt_version"] == "2"
+
+        run = finish(start_pull_again(incident=incident, by=admin, evidence_import=window))
+        assert run.message.startswith("Nothing new")
+    assert incident.evidence_imports.count() == 3
