@@ -8,6 +8,8 @@ _TAGS = {
     "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
 _MAX_CHARACTERS = 100_000
+# Brackets times characters of a block that the links may cost to find; their search is quadratic.
+_MAX_SEARCH = 4_000_000
 
 
 def render_markdown(text: str) -> str:
@@ -19,6 +21,7 @@ def render_markdown(text: str) -> str:
     shown = text[:_MAX_CHARACTERS]
     if len(text) > _MAX_CHARACTERS:
         shown += f"\n\n(cut after {_MAX_CHARACTERS:,} characters)"
+    shown = _bounded_search(shown)
     html = python_markdown.markdown(shown, extensions=["tables", "fenced_code", "sane_lists"], output_format="html")
     return nh3.clean(
         html,
@@ -27,3 +30,15 @@ def render_markdown(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+
+
+def _bounded_search(text: str) -> str:
+    """`text` with its brackets made plain from where looking for their ends would take too long."""
+    spent, blocks = 0, text.split("\n\n")
+    for place, block in enumerate(blocks):
+        cost = (block.count("[") + block.count("<")) * len(block)
+        if spent + cost > _MAX_SEARCH:
+            blocks[place] = block.replace("[", "&#91;").replace("<", "&lt;")
+        else:
+            spent += cost
+    return "\n\n".join(blocks)

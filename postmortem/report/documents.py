@@ -1,6 +1,7 @@
 """A record as a document: three views, five formats, two audiences. Everything comes from the record alone."""
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from postmortem.lib.markdown import render_markdown
 from postmortem.report import present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
+from postmortem.report.branding import DEFAULT_COLOUR
 from postmortem.report.charts import wording
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.data import SignatureData, exposed_data
@@ -23,8 +25,10 @@ from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_chart
 from postmortem.report.charts.mix import mix_chart, mix_data
 from postmortem.report.charts.signature import signature_chart
+from postmortem.report.contents import with_contents
 from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.harmless import harmless
+from postmortem.report.limits import bounded
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pdf import render_pdf
 
@@ -50,6 +54,10 @@ _BRIEF_STEPS = (
     ("close", 140, _BRIEF_ACTIONS, "compact"),
     *(("close", 110, count, "compact") for count in (7, 5, 3, 2)),
 )
+_COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_MOST_LOGO = 600_000
+# From so many rows on a full report is long enough for a table of contents.
+_CONTENTS_FROM = 80
 # A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
 _SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
 
@@ -89,25 +97,30 @@ def make_document(
     media_type = _MEDIA_TYPES[form]
     if form == "json":
         return Document(canonical_json(record), media_type, name)
+    logo, brand_css = _brand(record)
     record = harmless(record)
     if form == "csv":
         return Document(actions_csv(record).encode(), media_type, name)
+    record, cut = bounded(record)
+    if cut:
+        record["cut"] = f"Not laid out here: {', '.join(cut)}. The record, as JSON, holds all."
     if form == "md":
         text = render_markdown_view(record, view=view, version=version, sha256=sha256)
         return Document(text.encode(), media_type, name)
-    context = _context(record, view=view, version=version, sha256=sha256)
-    css = _STYLESHEET.read_text() + ("" if version else _DRAFT_STYLESHEET.read_text())
+    context = _context(record, view=view, version=version, sha256=sha256) | {"logo": logo}
+    css = _STYLESHEET.read_text() + brand_css + ("" if version else _DRAFT_STYLESHEET.read_text())
     if form == "pdf":
         return Document(_pdf(view, record, context, css), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
+    html = with_contents(html)
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 
 def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str) -> bytes:
     """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
     if view != "brief":
-        return render_pdf([render_to_string(f"report/{view}.html", context)], css).data
+        return render_pdf([with_contents(render_to_string(f"report/{view}.html", context))], css).data
 
     data = present.picture_of(record)
 
@@ -123,6 +136,19 @@ def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str
             yield render_to_string("report/brief.html", context | fitted)
 
     return render_pdf(tries(), css, most_pages=_BRIEF_PAGES).data
+
+
+def _brand(record: Mapping[str, Any]) -> tuple[str, str]:
+    """The logo as a data: address and the rules for the organisation's colour; "" where the record has none."""
+    brand = record.get("branding") or {}
+    colour, logo = str(brand.get("colour", "")), str(brand.get("logo_png", ""))
+    css = ""
+    if _COLOUR.fullmatch(colour) and colour != DEFAULT_COLOUR:
+        line = f"border-bottom-color: {colour};"
+        heads = f"@top-left {{ {line} }} @top-right {{ {line} }}"
+        css = f"h1 {{ color: {colour}; }} h2 {{ {line} }}\n@media print {{ @page {{ {heads} }} }}\n"
+    is_base64 = bool(_BASE64.fullmatch(logo)) and len(logo) <= _MOST_LOGO
+    return (f"data:image/png;base64,{logo}" if logo and is_base64 else ""), css
 
 
 def _style_hash(css: str) -> str:
@@ -180,6 +206,8 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "mix_picture": _mix_picture(record) if view == "full" else "",
         "clocks_picture": _svg(clocks_chart(present.clock_spans(record), variant="print")) if view == "full" else "",
         "calendar": _svg(present.calendar_of(record)) if view == "full" else "",
+        "cut": record.get("cut", ""),
+        "contents": view == "full" and _rows(record) >= _CONTENTS_FROM,
         "audience": record.get("audience"),
         "left_out": left_out_sentence(record),
         "annex": annex_of(record) if view == "annex" else None,
@@ -216,6 +244,11 @@ def _is_leading(hypothesis: Mapping[str, Any]) -> bool:
 def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
     data = exposed_data(record["finding"]["result"], hypothesis["raw"])
     return _svg(exposed_chart(data, variant="print")) if data and data.bins else ""
+
+
+def _rows(record: Mapping[str, Any]) -> int:
+    """About how long a full report gets."""
+    return sum(len(record[part]) for part in ("changes", "actions", "timeline", "factors"))
 
 
 def _mix_picture(record: Mapping[str, Any]) -> str:

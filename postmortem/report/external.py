@@ -32,7 +32,7 @@ _PERSON_KEYS = {
     "by": "a reviewer", "owner": "an owner", "risk_accepted_by": "a person responsible", "published_by": "a reviewer",
     "edited_by": "a reviewer",
 }  # fmt: skip
-_KEPT_WHOLE = frozenset({"annex", "schema", "code_version", "organisation"})
+_KEPT_WHOLE = frozenset({"annex", "schema", "code_version", "organisation", "branding"})
 
 
 def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any]:

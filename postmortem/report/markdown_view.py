@@ -30,7 +30,7 @@ def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int |
         ]
     if view == "full":
         parts += _full(record)
-    parts += _left_out(record)
+    parts += [escape(record.get("cut", "")), *_left_out(record)]
     parts.append(f"Signed: {escape(present.signatures(record)) or 'nobody yet'}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 

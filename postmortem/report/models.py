@@ -43,3 +43,17 @@ class AnnexRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.incident_id} annex {self.revision}"
+
+
+class Branding(models.Model):
+    """The organisation on its reports: one row."""
+
+    name = models.CharField(max_length=80, blank=True)
+    colour = models.CharField(max_length=7)
+    logo = models.BinaryField(blank=True, default=b"")  # PNG, drawn anew from the upload
+    revision = models.PositiveIntegerField(default=0)
+    updated_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name

@@ -7,12 +7,15 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from threading import BoundedSemaphore
+from typing import Any
 
 from django.conf import settings
 from fontTools.ttLib import woff2
 from weasyprint import CSS, HTML
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcher, URLFetcherResponse
+
+from postmortem.report.scripts import fonts_for, with_families
 
 _FONTS = Path(settings.BASE_DIR) / "static" / "fonts"
 _FONT_BASE = "font:/"
@@ -74,14 +77,30 @@ def render_pdf(htmls: Iterable[str], css: str, *, most_pages: int | None = None)
     """
     with _AT_ONCE:
         fetcher, fonts = _FontsOnly(), FontConfiguration()
-        sheets = [CSS(string=_font_css() + css, url_fetcher=fetcher, font_config=fonts, base_url=_FONT_BASE)]
-        document = None
+        document, sheets, families = None, None, None
         for html in htmls:
-            document = HTML(string=html, url_fetcher=fetcher).render(
+            needed, faces = fonts_for(html, _FONT_BASE)
+            if sheets is None or needed != families:
+                families = needed
+                styles = _font_css() + faces + with_families(css, families)
+                sheets = [CSS(string=styles, url_fetcher=fetcher, font_config=fonts, base_url=_FONT_BASE)]
+            document = HTML(string=with_families(html, families), url_fetcher=fetcher).render(
                 stylesheets=sheets, font_config=fonts, pdf_variant="pdf/ua-1"
             )
             if most_pages is None or len(document.pages) <= most_pages:
                 break
         if document is None:
             raise ValueError("render_pdf needs at least one document")
-        return Pdf(document.write_pdf(pdf_variant="pdf/ua-1"), len(document.pages))
+        return Pdf(document.write_pdf(pdf_variant="pdf/ua-1", finisher=_name_every_glyph), len(document.pages))
+
+
+def _name_every_glyph(document: Any, pdf: Any) -> None:
+    """Give the parts of letters that shaping takes apart (dots of Arabic) a text of no width, as PDF/UA asks."""
+    for one in pdf.objects:
+        stream = getattr(one, "stream", None)
+        if isinstance(stream, list) and any(b"beginbfchar" in _bytes(part) for part in stream):
+            one.stream = [_bytes(part).replace(b"> <>", b"> <200b>") for part in stream]
+
+
+def _bytes(part: Any) -> bytes:
+    return part if isinstance(part, bytes) else bytes(getattr(part, "data", b"") or str(part).encode())

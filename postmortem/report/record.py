@@ -15,6 +15,7 @@ from postmortem.incidents.selectors import participants
 from postmortem.lib.clock import format_moment
 from postmortem.lib.layers import LAYERS
 from postmortem.report.annex import annex_section
+from postmortem.report.branding import brand_section, current_brand
 from postmortem.review.assembling import timeline
 from postmortem.review.models import Evidence
 from postmortem.review.selectors import LayerReview, facilitator_sign, factors, review_layer
@@ -38,7 +39,8 @@ def assemble_record(incident: Incident) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "code_version": settings.CODE_VERSION,
-        "organisation": settings.ORGANISATION_NAME,
+        "organisation": current_brand().name,
+        "branding": brand_section(),
         "incident": _incident(incident),
         "text": {name: getattr(incident, name) for name in _TEXTS},
         "clocks": _clocks(incident),

@@ -5,6 +5,7 @@ from postmortem.web import (
     actions,
     annex,
     attribution,
+    branding,
     change_correction,
     changes,
     compare,
@@ -55,5 +56,6 @@ urlpatterns = [
     *actions.urlpatterns,
     *report.urlpatterns,
     *annex.urlpatterns,
+    *branding.urlpatterns,
     *connections.urlpatterns,
 ]

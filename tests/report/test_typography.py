@@ -1,0 +1,92 @@
+"""Scripts of the world, contents, long addresses: set with embedded fonts and still PDF/UA."""
+
+import copy
+import json
+import re
+from io import BytesIO
+from pathlib import Path
+
+import page
+import pytest
+from pypdf import PdfReader
+
+from postmortem.report.contents import PLACE, with_contents
+from postmortem.report.documents import make_document
+from postmortem.report.scripts import fonts_for, with_families
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads((Path(__file__).parent / "record-1-sample.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def reader(worldly):
+    return PdfReader(BytesIO(make_document(worldly, view="full", form="pdf", version=1, sha256="ab" * 32).data))
+
+
+@pytest.fixture(scope="module")
+def worldly(record):
+    found = copy.deepcopy(record)
+    found["incident"]["title"] = "退款答案过期 返金の回答 환불 답변 إجابات الاسترداد 🚨 ⚠️"
+    found["text"]["summary"] = "检索系统。エンコーダー 사용자에게 **تمت ترقية المشفر** \U0001f469\u200d\U0001f467"
+    found["text"]["summary"] += " https://example.org/" + "a" * 300
+    found["text"]["impact"] = "`" + "code" * 80 + "`"
+    found["changes"][0]["summary"] = "模型别名 → 版本二 🚀"
+    found["changes"] = [one | {"id": f"{one['id']}-{n}"} for n in range(4) for one in found["changes"]]
+    return found
+
+
+@pytest.mark.parametrize("view", ["brief", "full"])
+def test_other_scripts_are_embedded_and_accessible(worldly, view, tmp_path):
+    data = make_document(worldly, view=view, form="pdf", version=1, sha256="ab" * 32).data
+    path = tmp_path / "report.pdf"
+    path.write_bytes(data)
+    report = page.validate_pdf(path, profile="ua1")
+    assert report.is_compliant, [str(failure) for failure in report.failures][:5]
+    pages = PdfReader(BytesIO(data)).pages
+    fonts = {font.get_object()["/BaseFont"][8:] for one in pages for font in one["/Resources"]["/Font"].values()}
+    assert {"Script-cjk", "Script-arabic", "Script-hangul", "Script-emoji"} <= {
+        name.split("-Bold")[0] for name in fonts
+    }
+    assert "退款答案过期" in "".join(one.extract_text() for one in pages)
+    if view == "brief":
+        assert len(pages) == 2
+
+
+def test_plain_text_takes_no_other_font():
+    assert fonts_for("Größe → ≥ ▲ Привет", "font:/") == ([], "")
+    families, rules = fonts_for("退款 🚨", "font:/")
+    assert families == ["Script cjk", "Script emoji"]
+    assert "font:/noto-sans-cjk-400-normal.woff2" in rules
+    assert with_families('font: 9pt "Noto Sans", "Signs math"', families).endswith('"Script cjk", "Script emoji"')
+
+
+def test_a_long_report_has_contents_with_its_pages(worldly, reader):
+    html = make_document(worldly, view="full", form="html", version=1, sha256="ab" * 32).data.decode()
+    links = re.findall(r'<a href="#(section-\d+)">', html)
+    assert len(links) > 8 and all(f'<h2 id="{link}">' in html for link in links)
+    assert PLACE not in html and len(html.split("<h2>")) <= 2
+    first = " ".join(reader.pages[0].extract_text().split()) + " ".join(reader.pages[1].extract_text().split())
+    assert re.search(r"Change ledger[ .]*\d", first)
+
+
+def test_a_short_report_has_none(record):
+    assert "section-1" not in make_document(record, view="full", form="html", version=1, sha256="").data.decode()
+    assert with_contents("<h2>a</h2>") == "<h2>a</h2>"
+
+
+def test_no_heading_stands_alone_at_the_foot_of_a_page(reader):
+    titles = {entry.title for entry in reader.outline if not isinstance(entry, list)}
+    for one in reader.pages:
+        lines = [line.strip() for line in one.extract_text().splitlines() if line.strip()]
+        body = [line for line in lines if "INC-2026-0007" not in line and "sha256" not in line and " of " not in line]
+        assert body[-1] not in titles, body[-3:]
+
+
+def test_no_text_runs_over_the_edge_of_the_page(reader):
+    for one in reader.pages:
+        wide = float(one.mediabox.width)
+        found = []
+        one.extract_text(visitor_text=lambda text, cm, tm, font, size, found=found: found.append(tm[4] * cm[0] + cm[4]))
+        assert all(-1 <= x <= wide for x in found)
