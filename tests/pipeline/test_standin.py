@@ -2,8 +2,10 @@
 
 import json
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from fixtures.standin import awkward
 from fixtures.standin.faults import breaks_half_way, rate_limited
@@ -14,9 +16,12 @@ from postmortem.changes.selectors import ledger
 from postmortem.changes.services import import_changes
 from postmortem.incidents.services import create_incident, update_incident
 from postmortem.lib.clock import format_moment, parse_moment, utc_now
+from postmortem.lib.errors import UserError
+from postmortem.pipeline.metric_case import metric_case
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull, start_pull_again
 from postmortem.traces.connections import create_connection
+from postmortem.traces.models import Connection
 from postmortem.traces.selectors import evidence_counts
 from tests.builders import make_person
 from tests.pipeline.builders import work_once
@@ -156,3 +161,45 @@ def test_a_session_link_then_only_what_is_new(story, admin):
         run = finish(start_pull_again(incident=incident, by=admin, evidence_import=window))
         assert run.message.startswith("Nothing new")
     assert incident.evidence_imports.count() == 3
+
+
+def test_a_window_is_attributed_without_importing_it(story, admin):
+    """The server groups; the answer is that of the imported traces."""
+    rows = [json.loads(line) for line in (story / "traces.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["facets"]["release"] = "4.2" if row["facets"].pop("prompt_version") == "2" else "4.1"
+    (story / "traces.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    incident = create_incident(
+        by=admin, title="Answers fail", severity="sev2", feature_name="Answers", signal="success", worse="lower"
+    )
+    update_incident(
+        incident=incident, by=admin, revision=incident.revision, trace_name="answer", environment="production",
+        baseline_start=BEGAN - timedelta(days=1), baseline_end=BEGAN, incident_start=BEGAN,
+        incident_end=BEGAN + timedelta(days=1),
+    )  # fmt: skip
+    log = [
+        {"id": "release-4.2", "layer": "infrastructure", "at": format_moment(BEGAN), "facet": "release",
+         "from_version": "4.1", "to_version": "4.2"},
+        {"id": "release-4.1", "layer": "infrastructure", "at": "2026-03-01T02:00:00Z", "facet": "release",
+         "to_version": "4.1"},
+    ]  # fmt: skip
+    data = "\n".join(map(json.dumps, log)).encode()
+    import_changes(feature=incident.feature, by=admin, filename="log.jsonl", data=data)
+    with StandIn(mode="v4", stories=[story], with_awkward=False) as server:
+        connection = connect(server, admin)
+        said = StringIO()
+        call_command("attribute", incident.number, "--through", connection.name, stdout=said)
+        asked = [request for request in server.requests if "v2/observations" in request and "filter" in request]
+        with pytest.raises(CommandError, match="no connection named Nowhere"):
+            call_command("attribute", incident.number, "--through", "Nowhere")
+        with pytest.raises(CommandError, match="rests on stored evidence"):
+            call_command("attribute", incident.number, "--through", connection.name, "--by", admin.email)
+        assert not asked and not incident.traces.exists()
+        connection.kind = Connection.Kind.PHOENIX
+        with pytest.raises(UserError, match="Only Langfuse groups traces"):
+            metric_case(incident, connection)
+    result = json.loads(said.getvalue())
+    first = result["hypotheses"][0]
+    assert first["changes"] == ["release-4.2"]
+    assert first["probability"] > 0.9
+    assert first["effect"]["estimate"] == pytest.approx(-0.5, abs=0.1)

@@ -30,6 +30,12 @@ class Command(BaseCommand):
         parser.add_argument("--json-lines", action="store_true", help="one JSON object a line (always so with --cases)")
         parser.add_argument("--json", action="store_true", help="the stored incident's result as JSON")
         parser.add_argument("--by", default="", help="e-mail of the person who runs it; then the finding is stored")
+        parser.add_argument(
+            "--through",
+            default="",
+            help="a Langfuse connection whose server groups the traces; none is imported",
+        )
+        parser.add_argument("--granularity", default="minute", choices=["minute", "hour"], help="with --through")
         parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many cores to use")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,7 +45,7 @@ class Command(BaseCommand):
             if options["cases"]:
                 failed = self._cases(options["cases"], max(1, options["processes"]))
             else:
-                self._incident(options["incident"], options["by"])
+                self._incident(options["incident"], options["by"], options["through"], options["granularity"])
                 failed = 0
         except UserError as error:
             raise CommandError(str(error)) from error
@@ -54,16 +60,25 @@ class Command(BaseCommand):
             self.stdout.flush()
         return failed
 
-    def _incident(self, number: str, email: str) -> None:
+    def _incident(self, number: str, email: str, through: str, granularity: str) -> None:
         from postmortem.accounts.models import Person  # noqa: PLC0415  --cases needs no models
         from postmortem.attribution import selectors, services  # noqa: PLC0415
         from postmortem.incidents.models import Incident  # noqa: PLC0415
+        from postmortem.pipeline.metric_case import metric_case  # noqa: PLC0415
+        from postmortem.traces.models import Connection  # noqa: PLC0415
 
         try:
             incident = Incident.objects.get(number=number)
         except Incident.DoesNotExist as error:
             raise CommandError(f"There is no incident {number}.") from error
-        if not email:
+        if through and email:
+            raise CommandError("A finding rests on stored evidence; --through only prints. Leave out --by.")
+        if through:
+            connection = Connection.objects.filter(name=through).first()
+            if connection is None:
+                raise CommandError(f"There is no connection named {through}.")
+            result = result_to_json(attribute(metric_case(incident, connection, granularity=granularity)))
+        elif not email:
             result = result_to_json(attribute(selectors.attribution_case(incident)))
         else:
             person = Person.objects.filter(email__iexact=email, is_active=True).first()
