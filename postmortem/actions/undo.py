@@ -17,6 +17,7 @@ from postmortem.lib.clock import format_moment, parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.review import restoring
 from postmortem.review import services as review
+from postmortem.review.dissent import record_dissent, withdraw_dissent
 from postmortem.review.models import CausalEdge, ChecklistAnswer, ContributingFactor, Evidence, TextVersion, Verdict
 from postmortem.review.shared_text import save_text
 
@@ -197,6 +198,21 @@ def _verdict_decide(entry: AuditEntry, incident: Incident, by: Person) -> None:
     review.decide_verdict(incident=incident, by=by, layer=verdict.layer, revision=verdict.revision, **entry.before)
 
 
+def _dissent(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    if entry.person_id != by.pk:
+        raise UserError(f"Only {entry.person} can change this dissent.")
+    there = incident.dissents.select_related("person").filter(person=by, layer=(entry.after or entry.before)["layer"])
+    stored = there.first()
+    if stored is not None and not entry.before:
+        withdraw_dissent(dissent=stored, by=by)
+    elif entry.before:
+        layer = entry.after.get("layer") or entry.before["layer"]
+        value, reason = entry.before["value"], entry.before["reason"]
+        record_dissent(incident=incident, by=by, layer=layer, value=value, reason=reason)
+    else:
+        raise UserError(_GONE)
+
+
 def _verdict_withdraw(entry: AuditEntry, incident: Incident, by: Person) -> None:
     review.decide_verdict(incident=incident, by=by, layer=entry.after["layer"], **entry.before)
 
@@ -319,6 +335,8 @@ _UNDO: dict[str, Undo] = {
     "evidence.adopt": _evidence_adopt,
     "verdict.decide": _verdict_decide,
     "verdict.withdraw": _verdict_withdraw,
+    "dissent.add": _dissent,
+    "dissent.withdraw": _dissent,
     "factor.add": _factor_add,
     "factor.remove": _factor_remove,
     "factor.update": _factor_update,

@@ -19,17 +19,16 @@ from postmortem.incidents.permissions import Capability, may
 from postmortem.incidents.services import add_timeline_entry, create_incident, set_participant, update_incident
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
-from postmortem.lib.layers import LAYERS
+from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.services import publish
-from postmortem.review.checklist import load_checklist
 from postmortem.review.factors import accept_risk, add_factor, connect
 from postmortem.review.models import ContributingFactor
+from postmortem.review.question_sets import question_set, version_of
 from postmortem.review.selectors import review_layer
 from postmortem.review.services import (
     add_evidence,
     adopt_proposed_evidence,
     answer_question,
-    checklist_version,
     decide_verdict,
     sign_off,
 )
@@ -177,7 +176,9 @@ def _walk(incident: Incident, review: dict[str, Any], people: dict[str, Person],
     leads = {
         part.layer: part.person for part in incident.participants.filter(role="layer_lead").select_related("person")
     }
-    for layer in LAYERS:
+    # In the order that the review asks for: the first suspect and the model come last.
+    order = sorted(LAYERS, key=lambda layer: (layer.value == incident.suspected_layer, layer is Layer.MODEL))
+    for layer in order:
         if layer.value in review["examined"]:
             _answer(incident, layer.value, leads.get(layer.value, facilitator), review["answers"])
             adopt_proposed_evidence(incident=incident, by=leads.get(layer.value, facilitator), layer=layer)
@@ -191,7 +192,9 @@ def _walk(incident: Incident, review: dict[str, Any], people: dict[str, Person],
             text=piece["text"],
             change=change,
         )
-    for verdict in review["verdicts"]:
+    places = [layer.value for layer in order]
+    last = "model" if any(one["layer"] == "model" and one["value"] == "in" for one in review["verdicts"]) else ""
+    for verdict in sorted(review["verdicts"], key=lambda one: (one["layer"] == last, places.index(one["layer"]))):
         by = leads.get(verdict["layer"], facilitator)
         decide_verdict(
             incident=incident, by=by, layer=verdict["layer"], value=verdict["value"], reason=verdict["reason"]
@@ -229,7 +232,7 @@ def _walk(incident: Incident, review: dict[str, Any], people: dict[str, Person],
 def _answer(incident: Incident, layer: str, by: Person, given: dict[str, list[str]]) -> None:
     """Answers of review.json; for the rest what the join and the attribution suggest, where they do."""
     known = {one.question.id: one for one in review_layer(incident, layer).questions}
-    for question in load_checklist(checklist_version(incident)).sections[layer]:
+    for question in question_set(version_of(incident)).sections[layer]:
         value, note = given.get(question.id, ["", ""])
         if not value and (suggested := known[question.id].prefill.suggested):
             value, note = suggested, "As the join and the attribution show."

@@ -177,6 +177,8 @@ def _verdicts(record: Mapping[str, Any], *, whole: bool) -> str:
         lines = [f"### {one['label']}: {one['word']}", escape(one["reason"])]
         if one["differs"]:
             lines.append(f"People and statistics differ. {escape(one['statistics'])}")
+        for dissent in one.get("dissents", []):
+            lines.append(f"{escape(dissent['by'])} dissents, {dissent['value'].upper()}: {escape(dissent['reason'])}")
         for title, pieces in (("For", one["evidence_for"]), ("Against", one["evidence_against"])):
             lines.append(f"{title}:\n\n" + ("\n".join(f"- {escape(piece['text'])}" for piece in pieces) or "- none"))
         blocks.append("\n\n".join(line for line in lines if line))

@@ -13,12 +13,19 @@ from postmortem.incidents.clocks import five_clocks
 from postmortem.incidents.models import Incident
 from postmortem.incidents.selectors import participants
 from postmortem.lib.clock import format_moment
-from postmortem.lib.layers import LAYERS
+from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.annex import annex_section
 from postmortem.report.branding import brand_section, current_brand
 from postmortem.review.assembling import timeline
 from postmortem.review.models import Evidence
-from postmortem.review.selectors import LayerReview, facilitator_sign, factors, review_layer
+from postmortem.review.selectors import (
+    LayerReview,
+    QuestionReview,
+    facilitator_sign,
+    factors,
+    review_detection,
+    review_layer,
+)
 from postmortem.traces.selectors import evidence_counts, evidence_imports
 
 SCHEMA = "postmortem/record/2"
@@ -36,6 +43,7 @@ def assemble_record(incident: Incident) -> dict[str, Any]:
     Its shape is schema/record-2.json. Publication adds the section `publication`.
     """
     reviews = [review_layer(incident, layer) for layer in LAYERS]
+    detection = review_detection(incident).questions
     return {
         "schema": SCHEMA,
         "code_version": settings.CODE_VERSION,
@@ -60,7 +68,7 @@ def assemble_record(incident: Incident) -> dict[str, Any]:
             }
             for item in timeline(incident)
         ],
-        "layers": [_layer(review) for review in reviews],
+        "layers": [_layer(review, detection if review.layer is Layer.INFRASTRUCTURE else []) for review in reviews],
         "factors": [_factor(one) for one in factors(incident)],
         "edges": [
             {"cause": edge.cause_id, "effect": edge.effect_id, "claim": edge.claim}
@@ -153,7 +161,8 @@ def _change(row: LedgerRow) -> dict[str, Any]:
     }
 
 
-def _layer(review: LayerReview) -> dict[str, Any]:
+def _layer(review: LayerReview, more: list[QuestionReview]) -> dict[str, Any]:
+    """`more`: answers on detection, which belongs to infrastructure."""
     verdict = review.verdict
     return {
         "layer": review.layer.value,
@@ -161,6 +170,10 @@ def _layer(review: LayerReview) -> dict[str, Any]:
         "reason": verdict.reason if verdict else "",
         "decided_by": verdict.decided_by.name if verdict else "",
         "decided_at": format_moment(verdict.decided_at) if verdict else None,
+        "dissents": [
+            {"by": one.person.name, "value": one.value, "reason": one.reason, "at": format_moment(one.at)}
+            for one in review.dissents
+        ],
         "proposed": review.proposed,
         "probability": review.probability,
         "lead": review.lead.name if review.lead else "",
@@ -174,10 +187,10 @@ def _layer(review: LayerReview) -> dict[str, Any]:
                 "by": one.answer.answered_by.name,
                 "at": format_moment(one.answer.answered_at),
             }
-            for one in review.questions
+            for one in (*review.questions, *more)
             if one.answer
         ],
-        "question_count": len(review.questions),
+        "question_count": sum(one.shown for one in (*review.questions, *more)),
         "evidence_for": [_evidence(one) for one in review.evidence_for],
         "evidence_against": [_evidence(one) for one in review.evidence_against],
     }

@@ -13,7 +13,6 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.states import refuse_published
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
-from postmortem.review.checklist import CURRENT_VERSION
 
 
 @contextmanager
@@ -43,12 +42,6 @@ def known_layer(layer: Layer | str) -> Layer:
     except ValueError:
         named = f"“{str(layer)[:40]}” is not a layer"
         raise UserError(f"{named}; choose model, prompt, retrieval or infrastructure.") from None
-
-
-def checklist_version(incident: Incident) -> str:
-    """The version of the questions that the incident is answered by: that of its first answer, else the newest."""
-    first = incident.checklist_answers.order_by("id").values_list("checklist_version", flat=True).first()
-    return first or CURRENT_VERSION
 
 
 def log_edit(  # noqa: PLR0917

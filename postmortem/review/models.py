@@ -37,6 +37,29 @@ class ChecklistAnswer(models.Model):
         ]
 
 
+class ChecklistVersion(models.Model):
+    """A version of the questions that an administrator made. Never changed."""
+
+    version = models.CharField(max_length=20, unique=True)
+    data = models.JSONField()
+    note = models.CharField(max_length=300, blank=True)
+    made_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.version
+
+
+class ChecklistPin(models.Model):
+    """The version that an incident was moved to; without one, that of its first answer counts."""
+
+    incident = models.OneToOneField(Incident, on_delete=models.CASCADE, related_name="checklist_pin")
+    version = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.version
+
+
 class Evidence(models.Model):
     """One piece of evidence for or against a cause in a layer."""
 
@@ -84,6 +107,26 @@ class Verdict(models.Model):
             models.UniqueConstraint(fields=["incident", "layer"], name="one_verdict_per_layer"),
             models.CheckConstraint(condition=~Q(reason=""), name="verdict_has_reason"),
         ]
+
+
+class Dissent(models.Model):
+    """What a reviewer would have decided for a layer instead, by name and with a reason."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="dissents")
+    layer = models.CharField(max_length=20, choices=LAYER_CHOICES)
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    value = models.CharField(max_length=20, choices=Verdict.Value.choices)
+    reason = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["incident", "layer", "person"], name="one_dissent_per_person_and_layer"),
+            models.CheckConstraint(condition=~Q(reason=""), name="dissent_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} on {self.layer}"
 
 
 class ContributingFactor(models.Model):

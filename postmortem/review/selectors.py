@@ -11,13 +11,16 @@ from postmortem.attribution.selectors import latest_finding
 from postmortem.incidents.models import Incident, Participant, ParticipantRole
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.review.causal_graph import CausalGraph, Edge, Node
-from postmortem.review.checklist import CURRENT_VERSION, Question, load_checklist, prefill
+from postmortem.review.checklist import Question, is_relevant, prefill
 from postmortem.review.content import ReviewRows
+from postmortem.review.dissent import standing_dissents
 from postmortem.review.editing import known_layer
+from postmortem.review.facts import ReviewFacts
 from postmortem.review.gather import review_facts
-from postmortem.review.models import ChecklistAnswer, ContributingFactor, Evidence, SignOff, Verdict
+from postmortem.review.models import ChecklistAnswer, ContributingFactor, Dissent, Evidence, SignOff, Verdict
 from postmortem.review.prefill import Prefill
 from postmortem.review.proposals import ProposedEvidence, proposed_evidence, proposed_verdict
+from postmortem.review.question_sets import question_set, version_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class QuestionReview:
     prefill: Prefill
     evidence_for: list[Evidence]
     evidence_against: list[Evidence]
+    relevant: bool = True
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is asked now: the evidence bears on it, or somebody answered it."""
+        return self.relevant or self.answer is not None
 
     @property
     def speaks(self) -> str:
@@ -76,6 +85,7 @@ class LayerReview:
     proposals: list[ProposedEvidence]
     lead: Person | None
     sign: SignState
+    dissents: list[Dissent]
     factors: list[ContributingFactor]
 
     @property
@@ -107,7 +117,7 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
     layer = known_layer(layer)
     rows, finding = ReviewRows.load(incident), latest_finding(incident)
     facts = review_facts(incident, finding)
-    version = _version(rows)
+    version = version_of(incident)
     answers = {answer.question_id: answer for answer in rows.answers}
     pieces = [piece for piece in rows.evidence if piece.layer == layer]
     by_question: dict[tuple[str, str], list[Evidence]] = {}
@@ -118,16 +128,7 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
     return LayerReview(
         layer=layer,
         checklist_version=version,
-        questions=[
-            QuestionReview(
-                question,
-                answers.get(question.id),
-                prefill(question, facts),
-                by_question.get((question.id, Evidence.Direction.FOR), []),
-                by_question.get((question.id, Evidence.Direction.AGAINST), []),
-            )
-            for question in load_checklist(version).sections[layer]
-        ],
+        questions=_questions(question_set(version).sections[layer], answers, facts, by_question),
         evidence_for=[piece for piece in pieces if piece.direction == Evidence.Direction.FOR],
         evidence_against=[piece for piece in pieces if piece.direction == Evidence.Direction.AGAINST],
         verdict=next((verdict for verdict in rows.verdicts if verdict.layer == layer), None),
@@ -141,8 +142,53 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
         ],
         lead=_leads(incident).get(layer),
         sign=SignState(_sign_offs(incident).get(layer), rows.content_hash(layer)),
+        dissents=[one for one in standing_dissents(incident) if one.layer == layer],
         factors=[factor for factor in rows.factors if factor.layer == layer],
     )
+
+
+@dataclass(frozen=True)
+class DetectionReview:
+    """The detection section: what should have told us, when, and why it did not."""
+
+    checklist_version: str
+    questions: list[QuestionReview]
+
+    @property
+    def answered(self) -> int:
+        """How many questions have an answer, cannot tell included."""
+        return sum(question.answer is not None for question in self.questions)
+
+
+def review_detection(incident: Incident) -> DetectionReview:
+    """The questions on detection with what is known; empty for versions of the checklist without them."""
+    rows, finding = ReviewRows.load(incident), latest_finding(incident)
+    version = version_of(incident)
+    answers = {answer.question_id: answer for answer in rows.answers}
+    by_question: dict[tuple[str, str], list[Evidence]] = {}
+    for piece in rows.evidence:
+        by_question.setdefault((piece.question_id, piece.direction), []).append(piece)
+    facts = review_facts(incident, finding)
+    return DetectionReview(version, _questions(question_set(version).detection, answers, facts, by_question))
+
+
+def _questions(
+    questions: Sequence[Question],
+    answers: Mapping[str, ChecklistAnswer],
+    facts: ReviewFacts,
+    by_question: Mapping[tuple[str, str], list[Evidence]],
+) -> list[QuestionReview]:
+    return [
+        QuestionReview(
+            question,
+            answers.get(question.id),
+            prefill(question, facts),
+            by_question.get((question.id, Evidence.Direction.FOR), []),
+            by_question.get((question.id, Evidence.Direction.AGAINST), []),
+            is_relevant(question, facts),
+        )
+        for question in questions
+    ]
 
 
 def review_order(summaries: list[LayerSummary], suspected: str = "") -> list[LayerSummary]:
@@ -160,13 +206,14 @@ def layer_summaries(incident: Incident) -> list[LayerSummary]:
     rows, finding = ReviewRows.load(incident), latest_finding(incident)
     leads, sign_offs = _leads(incident), _sign_offs(incident)
     verdicts = {verdict.layer: verdict for verdict in rows.verdicts}
-    checklist = load_checklist(_version(rows))
+    checklist = question_set(version_of(incident))
     answered = {answer.question_id for answer in rows.answers}
     summaries = []
     for layer in LAYERS:
         proposed, probability = _proposed(finding, layer)
         sign = SignState(sign_offs.get(layer), rows.content_hash(layer))
-        questions = checklist.sections[layer]
+        # Without the traces nobody knows which others the evidence makes relevant.
+        questions = [one for one in checklist.sections[layer] if not one.when or one.id in answered]
         summaries.append(
             LayerSummary(
                 layer=layer,
@@ -215,11 +262,6 @@ def graph(incident: Incident, *, cut_by: Mapping[int, Sequence[str]] | None = No
             cut[factor.pk] = (*cut.get(factor.pk, ()), f"risk accepted by {factor.risk_accepted_by}")
     edges = [Edge(edge.cause_id, edge.effect_id, edge.claim, edge.pk) for edge in incident.causal_edges.order_by("id")]
     return CausalGraph(tuple(nodes), tuple(edges), cut)
-
-
-def _version(rows: ReviewRows) -> str:
-    first = min(rows.answers, key=lambda answer: answer.pk, default=None)
-    return first.checklist_version if first else CURRENT_VERSION
 
 
 def _proposed(finding: Finding | None, layer: Layer) -> tuple[str, float | None]:

@@ -12,9 +12,8 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS, Layer
-from postmortem.review.checklist import load_checklist
 from postmortem.review.content import layer_content_hash
-from postmortem.review.editing import checklist_version, editing, known_layer, log_edit
+from postmortem.review.editing import editing, known_layer, log_edit
 from postmortem.review.factors import (
     accept_risk,
     add_factor,
@@ -27,7 +26,9 @@ from postmortem.review.factors import (
     withdraw_risk,
 )
 from postmortem.review.models import ChecklistAnswer, Evidence, SignOff, Verdict
+from postmortem.review.order import refuse_out_of_order, refuse_suspect_first
 from postmortem.review.proposals import proposed_evidence, proposed_verdict
+from postmortem.review.question_sets import question_set, version_of
 from postmortem.review.shared_text import note_for_answer
 from postmortem.review.wording import LONG, clean_link, clean_text
 from postmortem.traces.models import Trace
@@ -58,13 +59,15 @@ def answer_question(
     Raises EditConflict when somebody answered otherwise or changed the same words meanwhile, UserError,
     PermissionDenied.
     """
-    version = checklist_version(incident)
-    question = load_checklist(version).question(question_id)
+    version = version_of(incident)
+    question = question_set(version).question(question_id)
     if question is None:
         raise UserError(f"The checklist has no question “{question_id[:60]}”; reload the page.")
     if value not in ChecklistAnswer.Value.values:
         raise UserError("Answer with yes, no or cannot tell.")
     with editing(incident, by):
+        if question.section in LAYERS:
+            refuse_suspect_first(incident, question.layer)
         stored = incident.checklist_answers.filter(question_id=question_id).select_related("answered_by").first()
         note = clean_text(
             note_for_answer(incident, question_id, stored, note, note_base), what="The note", needed=False
@@ -113,7 +116,7 @@ def add_evidence(
         "finding_number": finding_number,
     }
     if question_id:
-        question = load_checklist(checklist_version(incident)).question(question_id)
+        question = question_set(version_of(incident)).question(question_id)
         if question is None or question.layer != layer:
             raise UserError(f"“{question_id[:60]}” is not a question of the {layer.label.lower()} layer.")
     if trace is not None and trace.incident_id != incident.pk:
@@ -192,6 +195,7 @@ def decide_verdict(
     finding = latest_finding(incident)
     new = {"value": value, "reason": reason}
     with editing(incident, by, Capability.DECIDE, layer):
+        refuse_out_of_order(incident, layer, value)
         if not incident.evidence.filter(layer=layer).exists():
             raise UserError(f"Add at least one piece of evidence to the {layer.label.lower()} layer before you decide.")
         extra = {

@@ -11,10 +11,10 @@ from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS
-from postmortem.review.checklist import load_checklist
-from postmortem.review.editing import checklist_version, editing
+from postmortem.review.editing import editing
 from postmortem.review.merging import merge_texts
 from postmortem.review.models import ChecklistAnswer, SharedText, TextVersion
+from postmortem.review.question_sets import question_set, version_of
 
 INCIDENT_TEXTS = ("summary", "impact", "decisions_requested", "detection_gap", "lessons")
 MEETING_NOTES = "meeting"
@@ -44,7 +44,7 @@ def known_key(incident: Incident, key: str) -> str:
         key == MEETING_NOTES
         or (kind == "incident" and rest in INCIDENT_TEXTS)
         or (kind == "reason" and rest in LAYERS)
-        or (kind == "note" and load_checklist(checklist_version(incident)).question(rest) is not None)
+        or (kind == "note" and question_set(version_of(incident)).question(rest) is not None)
     )
     if not fits:
         raise UserError(f"The incident has no text “{key[:60]}”; reload the page.")

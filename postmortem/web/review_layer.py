@@ -1,5 +1,6 @@
 """One layer under review: its questions, its evidence, its verdict, its lead's signature."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -14,7 +15,10 @@ from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import Layer
 from postmortem.review import selectors, services
+from postmortem.review.checklist import DETECTION
+from postmortem.review.dissent import record_dissent, withdraw_dissent
 from postmortem.review.models import ChecklistAnswer, Evidence, Verdict
+from postmortem.review.order import blocked_by_order
 from postmortem.web.evidence_form import LayerEvidenceForm
 from postmortem.web.factor_forms import NewFactorForm
 from postmortem.web.workspace import build_workspace, open_incident, render_stage
@@ -25,6 +29,17 @@ _VERDICT_WORDS = [
     ("out", "OUT", "ruled out"),
     ("insufficient", "INSUFFICIENT", "say what to log"),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the checklist that is no layer."""
+
+    value: str
+    label: str
+
+
+DETECTION_SECTION = Section(DETECTION, "Detection")
 
 
 class VerdictForm(forms.Form):
@@ -47,7 +62,9 @@ class VerdictForm(forms.Form):
 
 @require_GET
 def layer_page(request: HttpRequest, number: str, layer: str) -> HttpResponse:
-    """The checklist of a layer beside its verdict."""
+    """The checklist of a layer beside its verdict; or the section on detection."""
+    if layer == DETECTION:
+        return _detection(request, open_incident(request, number))
     return _render(request, open_incident(request, number), _known(layer))
 
 
@@ -55,7 +72,7 @@ def layer_page(request: HttpRequest, number: str, layer: str) -> HttpResponse:
 def answer(request: HttpRequest, number: str, layer: str) -> HttpResponse:
     """Answer one question; with htmx only that question is drawn anew."""
     incident = open_incident(request, number, Capability.REVIEW)
-    known = _known(layer)
+    known = DETECTION_SECTION if layer == DETECTION else _known(layer)
     question_id = request.POST.get("question_id", "")[:60]
     note = request.POST.get("note", "")
     revision = request.POST.get("revision", "")
@@ -78,6 +95,8 @@ def answer(request: HttpRequest, number: str, layer: str) -> HttpResponse:
         typed["error"] = str(error)
     if request.htmx:
         return _question(request, incident, known, question_id, typed if "error" in typed else None)
+    if "error" in typed and known is DETECTION_SECTION:
+        return _detection(request, incident, typed=typed, status=409 if "stored" in typed else 400)
     if "error" in typed:
         return _render(request, incident, known, typed=typed, status=409 if "stored" in typed else 400)
     return redirect(reverse("review-layer", args=[incident.number, known.value]) + f"#question-{question_id}")
@@ -163,6 +182,26 @@ def decide(request: HttpRequest, number: str, layer: str) -> HttpResponse:
 
 
 @require_POST
+def dissent(request: HttpRequest, number: str, layer: str) -> HttpResponse:
+    """Disagree with the verdict by name and with a reason, or take one's own dissent back."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    known = _known(layer)
+    try:
+        if "withdraw" in request.POST:
+            mine = incident.dissents.select_related("incident__feature")
+            own = get_object_or_404(mine, layer=known, person=request.user)
+            withdraw_dissent(dissent=own, by=request.user)
+            messages.success(request, "Your dissent is taken back.")
+        else:
+            value, reason = request.POST.get("value", ""), request.POST.get("reason", "")
+            record_dissent(incident=incident, by=request.user, layer=known, value=value, reason=reason)
+            messages.success(request, "Your dissent stands in the record, beside the verdict.")
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("review-layer", args=[incident.number, known.value]) + "#verdict")
+
+
+@require_POST
 def sign(request: HttpRequest, number: str, layer: str) -> HttpResponse:
     """Sign the layer as its lead: exactly what was on the page."""
     incident = open_incident(request, number)
@@ -178,9 +217,10 @@ def sign(request: HttpRequest, number: str, layer: str) -> HttpResponse:
 
 
 def _question(
-    request: HttpRequest, incident: Incident, layer: Layer, question_id: str, typed: dict[str, Any] | None
+    request: HttpRequest, incident: Incident, layer: Layer | Section, question_id: str, typed: dict[str, Any] | None
 ) -> HttpResponse:
-    seen = selectors.review_layer(incident, layer)
+    detection = layer is DETECTION_SECTION
+    seen = selectors.review_detection(incident) if detection else selectors.review_layer(incident, layer)
     places = {entry.question.id: place for place, entry in enumerate(seen.questions, start=1)}
     if question_id not in places:
         raise Http404("The checklist has no such question.")
@@ -193,11 +233,28 @@ def _question(
         "typed": typed,
         "choices": _CHOICES,
         "answered": seen.answered,
-        "question_count": len(seen.questions),
+        "question_count": sum(entry.shown for entry in seen.questions),
         "version": seen.checklist_version,
         "swap_progress": True,
     }
     return render(request, "review/_question.html", context)
+
+
+def _detection(
+    request: HttpRequest, incident: Incident, *, typed: dict[str, Any] | None = None, status: int = 200
+) -> HttpResponse:
+    seen = selectors.review_detection(incident)
+    context = {
+        "layer": DETECTION_SECTION,
+        "seen": seen,
+        "tabs": selectors.review_order(selectors.layer_summaries(incident), incident.suspected_layer),
+        "typed": typed,
+        "choices": _CHOICES,
+        "answered": seen.answered,
+        "question_count": sum(entry.shown for entry in seen.questions),
+        "version": seen.checklist_version,
+    }
+    return render_stage(request, "review/detection.html", incident, "review", context, status=status)
 
 
 def _render(
@@ -234,7 +291,7 @@ def _render(
         "typed": typed,
         "choices": _CHOICES,
         "answered": seen.answered,
-        "question_count": len(seen.questions),
+        "question_count": sum(entry.shown for entry in seen.questions),
         "version": seen.checklist_version,
         "evidence_form": evidence_form,
         "editable": may(request.user, Capability.REVIEW, incident) and incident.status != Status.PUBLISHED,
@@ -246,6 +303,7 @@ def _render(
         "conflict": conflict,
         "stored_verdict": dict(Verdict.Value.choices).get(str(conflict.current.get("value")), "") if conflict else "",
         "factor_form": NewFactorForm(incident=incident, initial={"layer": layer.value}),
+        "blocked": blocked_by_order(incident, layer, set(incident.verdicts.values_list("layer", flat=True))),
         "may_decide": may(request.user, Capability.DECIDE, incident, layer),
         "may_sign": may(request.user, Capability.SIGN, incident, layer),
     }
@@ -267,5 +325,6 @@ urlpatterns = [
     path(_ROOT + "<str:layer>/evidence/", evidence_add, name="evidence-add"),
     path(_ROOT + "<str:layer>/adopt/", adopt, name="evidence-adopt"),
     path(_ROOT + "<str:layer>/verdict/", decide, name="verdict-decide"),
+    path(_ROOT + "<str:layer>/dissent/", dissent, name="layer-dissent"),
     path(_ROOT + "<str:layer>/sign/", sign, name="layer-sign"),
 ]

@@ -88,8 +88,8 @@ def test_answers_verdicts_and_evidence_are_taken_back_and_come_again(incident, h
     assert not incident.checklist_answers.exists()
     undo_last(incident, helen)
     assert incident.checklist_answers.get().note == "Seen"
-    piece = review.add_evidence(incident=incident, by=helen, layer="model", direction="for", text="Slow answers")
-    review.decide_verdict(incident=incident, by=helen, layer="model", value="in", reason="It moved")
+    piece = review.add_evidence(incident=incident, by=helen, layer="prompt", direction="for", text="Slow answers")
+    review.decide_verdict(incident=incident, by=helen, layer="prompt", value="in", reason="It moved")
     undo_last(incident, helen)
     assert not incident.verdicts.exists()
     review.remove_evidence(evidence=piece, by=helen)

@@ -129,12 +129,14 @@ def test_an_answer_without_a_base_neither_loses_nor_overwrites_what_was_written_
 
 def test_a_decided_reason_replaces_the_draft_and_a_later_draft_is_kept(incident, question):
     helen = incident.created_by
-    save_text(incident=incident, by=helen, key="reason.model", base="", text="Perhaps the model")
-    add_evidence(incident=incident, by=helen, layer="model", direction="for", text="It was served by another build")
-    decide_verdict(incident=incident, by=helen, layer="model", value="in", reason="The build changed")
-    assert read_text(incident, "reason.model").text == "The build changed"
-    save_text(incident=incident, by=helen, key="reason.model", base="The build changed", text="The build changed again")
-    assert read_text(incident, "reason.model").text == "The build changed again"
+    save_text(incident=incident, by=helen, key="reason.prompt", base="", text="Perhaps the model")
+    add_evidence(incident=incident, by=helen, layer="prompt", direction="for", text="It was served by another build")
+    decide_verdict(incident=incident, by=helen, layer="prompt", value="in", reason="The build changed")
+    assert read_text(incident, "reason.prompt").text == "The build changed"
+    save_text(
+        incident=incident, by=helen, key="reason.prompt", base="The build changed", text="The build changed again"
+    )
+    assert read_text(incident, "reason.prompt").text == "The build changed again"
 
 
 @pytest.mark.parametrize("key", ["", "incident.title", "reason.magic", "note.none", "meeting2", "incident.summary; --"])

@@ -167,8 +167,8 @@ def _fill(incident, lead, start, stop):
 @pytest.mark.parametrize(
     ("read", "most"),
     [
-        (selectors.layer_summaries, 8),
-        (lambda incident: selectors.review_layer(incident, "retrieval"), 18),
+        (selectors.layer_summaries, 10),
+        (lambda incident: selectors.review_layer(incident, "retrieval"), 22),
         (selectors.graph, 2),
         (timeline, 4),
         (selectors.facilitator_sign, 6),

@@ -47,7 +47,7 @@ class TestAnswers:
             incident=incident, by=reviewer, question_id=ASKED, value="no", note=" Rollout \x00went by service "
         )
         assert (answer.layer, answer.value, answer.note, answer.checklist_version) == (
-            "retrieval", "no", "Rollout went by service", "2026-1",
+            "retrieval", "no", "Rollout went by service", "2026-2",
         )  # fmt: skip
         assert answer.answered_by == reviewer
         entry = last_entry()

@@ -358,9 +358,9 @@ def test_the_layer_page_asks_a_bounded_number_of_queries(client, incident, revie
     for index in range(30):
         services.add_evidence(incident=incident, by=reviewer, layer="retrieval", direction="for", text=f"Piece {index}")
     client.force_login(reviewer)
-    with django_assert_max_num_queries(75):
+    with django_assert_max_num_queries(85):
         client.get(url(incident, "review-layer", "retrieval"))
     for index in range(30):
         services.add_factor(incident=incident, by=reviewer, kind="trigger", layer="retrieval", text=f"Factor {index}")
-    with django_assert_max_num_queries(70):
+    with django_assert_max_num_queries(80):
         client.get(url(incident))
