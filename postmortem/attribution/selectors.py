@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from postmortem.attribution.cases import case_edges
 from postmortem.attribution.models import Finding
@@ -21,9 +21,16 @@ from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.lib.layers import Layer
 from postmortem.traces.cells import cells_of_records
 from postmortem.traces.labelling import label_state
-from postmortem.traces.models import EvidenceBlob, Score, Trace
+from postmortem.traces.models import EvidenceBlob, EvidenceImport
 from postmortem.traces.records import TraceRecord
-from postmortem.traces.selectors import EvidenceState, evidence_state, signals, trace_records
+from postmortem.traces.selectors import (
+    EvidenceState,
+    evidence_counts,
+    evidence_state,
+    score_count,
+    signals,
+    trace_records,
+)
 from postmortem.traces.signals import LABEL
 
 MOST_SIGNALS = 24  # that the symptom finder compares
@@ -74,9 +81,10 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
             [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256", "revision")
         ),
         "evidence": list(blobs.values_list("sha256", flat=True)),
-        "traces": Trace.objects.filter(incident=incident).count(),
-        "scores": Score.objects.filter(trace__incident=incident, name=incident.signal).count(),
+        "traces": evidence_counts(incident).traces,
+        "scores": score_count(incident, incident.signal),
         **_labels(incident),
+        **_facets_read(incident),
     }
 
 
@@ -86,6 +94,12 @@ def _labels(incident: Incident) -> dict[str, Any]:
         return {}
     count, given, withdrawn = label_state(incident)
     return {"labels": [count, *(format_moment(moment) if moment else None for moment in (given, withdrawn))]}
+
+
+def _facets_read(incident: Incident) -> dict[str, Any]:
+    """Rules of the house may change facets of stored traces."""
+    read = EvidenceImport.objects.filter(incident=incident).aggregate(at=Max("facets_read_at"))["at"]
+    return {"facets_read_at": format_moment(read)} if read else {}
 
 
 def inputs_sha256(incident: Incident) -> str:

@@ -14,9 +14,7 @@ from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces.models import Score, Trace, TraceLabel
-from postmortem.traces.signals import LABEL
-
-LABEL_ID = "postmortem:label"  # of the score that carries the label which counts
+from postmortem.traces.signals import LABEL, LABEL_ID
 
 
 def label_trace(*, trace: Trace, by: Person, value: str) -> TraceLabel:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
@@ -15,7 +15,7 @@ from postmortem.traces.facets import FACETS
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
-from postmortem.traces.signals import LABEL, SIGNALS, signal_label
+from postmortem.traces.signals import LABEL, LABEL_ID, SIGNALS, signal_label
 from postmortem.traces.sources import Interval
 from postmortem.traces.texts import read_blob
 from postmortem.traces.tree import ObservationNode, build_tree
@@ -156,12 +156,27 @@ def trace_reading(trace: Trace) -> TraceReading:
 
 
 def evidence_state(incident: Incident) -> EvidenceState:
-    """A key that changes whenever the incident's traces do, for what is computed from them. Two queries."""
-    traces = Trace.objects.filter(incident=incident).aggregate(count=Count("pk"), last=Max("pk"))
-    imports = EvidenceImport.objects.filter(incident=incident).aggregate(
-        count=Count("pk"), last=Max("imported_at"), traces=Sum("trace_count"), read=Max("facets_read_at")
+    """A key that changes whenever the incident's traces do, for what is computed from them.
+
+    One query, which costs the same however many traces there are: the ends of the traces, and the imports.
+    """
+    traces = Trace.objects.filter(incident=OuterRef("pk"))
+    earliest, latest = traces.order_by("timestamp", "pk"), traces.order_by("-timestamp", "-pk")
+    found = (
+        Incident.objects.filter(pk=incident.pk)
+        .order_by()
+        .annotate(
+            first=Subquery(earliest.values("pk")[:1]),
+            last=Subquery(latest.values("pk")[:1]),
+            imports=Count("evidence_imports"),
+            imported=Max("evidence_imports__imported_at"),
+            traces_in=Sum("evidence_imports__trace_count"),
+            scores_in=Sum("evidence_imports__score_count"),
+            facets_read=Max("evidence_imports__facets_read_at"),
+        )
+        .values_list("first", "last", "imports", "imported", "traces_in", "scores_in", "facets_read")
     )
-    return (incident.pk, incident.created_at, *traces.values(), *imports.values())
+    return (incident.pk, incident.created_at, *(found.first() or ()))
 
 
 def facet_coverage(incident: Incident) -> list[FacetCoverage]:
@@ -177,10 +192,11 @@ def _facet_coverage(state: EvidenceState) -> list[FacetCoverage]:
     incident_id = state[0]
     counters: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     total = 0
-    for facets in Trace.objects.filter(incident_id=incident_id).order_by().values_list("facets", flat=True).iterator():
-        total += 1
+    profiles = Trace.objects.filter(incident_id=incident_id).order_by().values_list("facets").annotate(Count("pk"))
+    for facets, count in profiles.iterator():
+        total += count
         for name, value in facets.items():
-            counters.setdefault(name, Counter())[str(value)] += 1
+            counters.setdefault(name, Counter())[str(value)] += count
     return [
         FacetCoverage(
             name, counter.total(), counter.total() / total if total else 0.0, counter.most_common(_TOP_VALUES)
@@ -190,8 +206,19 @@ def _facet_coverage(state: EvidenceState) -> list[FacetCoverage]:
 
 
 def signals(incident: Incident) -> list[SignalChoice]:
-    """Signals that at least one trace carries: scores by how many traces have them, then the built-in ones."""
-    found = Trace.objects.filter(incident=incident).aggregate(
+    """Signals that at least one trace carries: scores by how many traces have them, then the built-in ones.
+
+    Counted once for a state of the evidence, but for the labels, which come one by one.
+    """
+    labelled = Score.objects.filter(trace__incident=incident, name=LABEL).count()
+    label = [SignalChoice(LABEL, signal_label(LABEL), labelled)] if labelled else []
+    return [*_signals(evidence_state(incident)), *label]
+
+
+@lru_cache(maxsize=32)
+def _signals(state: EvidenceState) -> list[SignalChoice]:
+    incident_id = state[0]
+    found = Trace.objects.filter(incident_id=incident_id).aggregate(
         latency=Count("latency_seconds"),
         time_to_first_token=Count("time_to_first_token_seconds"),
         cost=Count("cost_usd"),
@@ -200,30 +227,46 @@ def signals(incident: Incident) -> list[SignalChoice]:
     )
     if not found.pop("errors"):
         found["error"] = 0
-    found["label"] = Score.objects.filter(trace__incident=incident, name=LABEL).count()
     scored = (
-        Score.objects.filter(trace__incident=incident, value__isnull=False)
+        Score.objects.filter(trace__incident_id=incident_id, value__isnull=False)
         .values_list("name")
         .annotate(count=Count("trace", distinct=True))
         .order_by("-count", "name")
     )
     choices = [SignalChoice(name, signal_label(name), count) for name, count in scored if name not in SIGNALS]
-    return choices + [SignalChoice(name, signal_label(name), found[name]) for name in SIGNALS if found[name]]
+    return choices + [SignalChoice(name, signal_label(name), count) for name, count in found.items() if count]
 
 
 def evidence_counts(incident: Incident) -> EvidenceCounts:
-    """How much is in evidence, in three queries."""
-    traces = Trace.objects.filter(incident=incident).aggregate(
+    """How much is in evidence, counted once for a state of the evidence."""
+    return _evidence_counts(evidence_state(incident))
+
+
+@lru_cache(maxsize=64)
+def _evidence_counts(state: EvidenceState) -> EvidenceCounts:
+    incident_id = state[0]
+    traces = Trace.objects.filter(incident_id=incident_id).aggregate(
         traces=Count("pk"),
         anchors=Count("pk", filter=Q(is_anchor=True)),
         first_at=Min("timestamp"),
         last_at=Max("timestamp"),
     )
     return EvidenceCounts(
-        scores=Score.objects.filter(trace__incident=incident).count(),
-        imports=EvidenceImport.objects.filter(incident=incident).count(),
+        scores=Score.objects.filter(trace__incident_id=incident_id).exclude(external_id=LABEL_ID).count(),
+        imports=EvidenceImport.objects.filter(incident_id=incident_id).count(),
         **traces,
     )
+
+
+def score_count(incident: Incident, name: str) -> int:
+    """How many scores of this name the incident has, counted once for a state of the evidence; labels do not count."""
+    return _score_count(evidence_state(incident), name)
+
+
+@lru_cache(maxsize=64)
+def _score_count(state: EvidenceState, name: str) -> int:
+    scores = Score.objects.filter(trace__incident_id=state[0], name=name)
+    return scores.exclude(external_id=LABEL_ID).count()
 
 
 def evidence_imports(incident: Incident) -> QuerySet[EvidenceImport]:

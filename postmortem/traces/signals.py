@@ -15,6 +15,7 @@ class SignalKind:
 
 
 LABEL = "label"  # what reviewers said: 1 failing, 0 fine
+LABEL_ID = "postmortem:label"  # of the score that carries the label which counts
 
 SIGNALS: dict[str, SignalKind] = {
     "latency": SignalKind("Latency", "s", "higher"),

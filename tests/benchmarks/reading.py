@@ -44,6 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     django.setup()
 
+    from django.conf import settings
     from django.core.management import call_command
     from django.test import Client
     from django.test.utils import setup_test_environment
@@ -52,6 +53,8 @@ def main() -> None:
     from postmortem.incidents.models import Incident
 
     setup_test_environment()
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     call_command("migrate", verbosity=0)
     if not Incident.objects.filter(number="INC-2026-0901").exists():
         begin = time.perf_counter()

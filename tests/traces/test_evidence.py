@@ -193,12 +193,12 @@ def test_thousands_of_traces_are_read_in_two_queries(django_assert_num_queries: 
     upload(incident, rows(*(open_trace(n) for n in range(2500))))
     with django_assert_num_queries(2):
         assert len(selectors.trace_records(incident)) == 2500
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         counts = selectors.evidence_counts(incident)
     assert (counts.traces, counts.scores, counts.imports, counts.anchors) == (2500, 2500, 1, 0)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         selectors.facet_coverage(incident)
-    with django_assert_num_queries(2):  # counted once for a state of the evidence
+    with django_assert_num_queries(1):  # counted once for a state of the evidence
         coverage = {facet.name: facet for facet in selectors.facet_coverage(incident)}
     assert (coverage["region"].share, coverage["region"].values) == (1.0, [("eu", 2500)])
     assert (coverage["model_version"].count, coverage["model_version"].values) == (0, [])
