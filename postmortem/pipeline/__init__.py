@@ -2,7 +2,8 @@
 
 1. `import_evidence`: a pasted link or a file becomes evidence. First the trace itself, to be read at once,
    then the window around it: traces of the same name and environment from baseline to incident
-   (`traces.links` takes the link apart, `traces.langfuse_source` reads, `traces.services` stores the bytes).
+   (`traces.links` takes the link apart, `traces.sources` says what every server can be asked, `traces.services`
+   stores the bytes).
 2. `import_changes`: what changed, from four logs: model, prompt, retrieval, infrastructure
    (`changes.parse` reads files, `changes.prompts` prompt versions, `changes.services` stores each once).
 3. The join needs no run, it is read: `changes.exposure` says which trace ran on which change,

@@ -52,7 +52,7 @@ class PullForm(forms.Form):
     """Whose prompt versions to pull."""
 
     connection = forms.ModelChoiceField(
-        queryset=Connection.objects.all(),
+        queryset=Connection.objects.filter(kind=Connection.Kind.LANGFUSE),
         empty_label="choose",
         error_messages={
             "required": "Choose a connection first.",
@@ -244,7 +244,7 @@ def _render(
         "pull_form": pull_form or PullForm(),
         "sample": _SAMPLE,
         "has_traces": incident.traces.exists(),
-        "connected": Connection.objects.exists(),
+        "connected": Connection.objects.filter(kind=Connection.Kind.LANGFUSE).exists(),
         "runs": [run_context(request, incident, run) for run in runs],
     }
     status = 400 if upload_form or pull_form else 200

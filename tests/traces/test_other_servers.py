@@ -1,10 +1,13 @@
 """Phoenix and MLflow, from answers that their real servers gave (tests/servers has the same checks on live ones)."""
 
 import json
+import re
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.traces.connections import open_source
 from postmortem.traces.files import parse_file
@@ -15,6 +18,7 @@ from postmortem.traces.phoenix_source import PhoenixSource
 from postmortem.traces.secret_keys import encrypt
 from postmortem.traces.server_rows import rows_of_answer
 from postmortem.traces.source_http import AccessRefused, SourceError
+from postmortem.traces.values import moment
 from tests.servers import checks
 from tests.servers.recorded import FOLDER, answering, replayed
 from tests.servers.story import COUNT, trace_id
@@ -195,3 +199,94 @@ def test_a_connection_opens_its_own_source_and_remembers_what_it_says(kind: str,
     connection.refresh_from_db()
     assert (connection.api, connection.project_name) == (kind, "help-desk")
     assert connection.project_id and connection.server_version
+
+
+@pytest.mark.parametrize("server", ["phoenix", "mlflow"])
+def test_a_server_that_times_out_on_long_spans_is_read_in_halves(server: str) -> None:
+    """The root spans and infos of the whole window at once are too much; each half of a 24th is not."""
+    held = json.loads((FOLDER / f"{server}.json").read_text())
+    spans: list[float] = []
+
+    def width(path: str, body: str) -> float | None:
+        found = re.findall(r"(?:start|end)_time=([^&]+)", path) or re.findall(r"timestamp_ms >?<?=? ?(\d+)", body)
+        moments = [moment(unquote(one)) if not one.isdigit() else moment(int(one)) for one in found]
+        return (moments[1] - moments[0]).total_seconds() if len(moments) == 2 else None
+
+    whole = (checks.QUERY.end - checks.QUERY.start).total_seconds() / 24
+
+    def answer(method: str, path: str, body: str, headers: dict[str, str]) -> dict[str, Any] | None:
+        seconds = width(path, body)
+        if seconds is None:
+            return held.get(f"{method} {path} {body}".strip())
+        spans.append(seconds)
+        if seconds > whole * 0.6:
+            return {"status": 504, "headers": {}, "body": "{}"}
+        return {"status": 200, "headers": {}, "body": json.dumps({"data": [], "traces": []})}
+
+    with answering(answer) as base, checks.source_of(server, base) as source:
+        pages = list(source.iter_window(checks.QUERY))
+    assert pages[-1].cursor is None
+    assert sum(seconds for seconds in spans if seconds <= whole * 0.6) == pytest.approx(24 * whole, abs=1)
+
+
+class Held:
+    """A server that holds what was recorded and answers any span of time; it fails when `left` is used up."""
+
+    def __init__(self, server: str) -> None:
+        self.recorded = json.loads((FOLDER / f"{server}.json").read_text())
+        bodies = [json.loads(said["body"]) for said in self.recorded.values() if said["body"].startswith("{")]
+        rows = [row for body in bodies for row in body.get("data") or () if isinstance(row, dict)]
+        self.spans = {row["id"]: row for row in rows if "context" in row}
+        self.traces = {
+            trace["trace_info"]["trace_id"]: trace
+            for body in bodies
+            for trace in [*(body.get("traces") or ()), *([body["trace"]] if "trace" in body else [])]
+            if "trace_info" in trace
+        }
+        self.left = 0
+
+    def __call__(self, method: str, path: str, body: str, headers: dict[str, str]) -> dict[str, Any] | None:
+        self.left -= 1
+        if self.left < 0:
+            return {"status": 500, "headers": {}, "body": "{}"}
+        known = self.recorded.get(f"{method} {path}")
+        query = parse_qs(urlsplit(path).query)
+        if "annotations" in path:
+            found: dict[str, Any] = {"data": []}
+        elif "batchGet" in path:
+            found = {"traces": [self.traces[one] for one in query["trace_ids"]]}
+        elif method == "POST":
+            low, high = (int(one) / 1000 for one in re.findall(r"timestamp_ms >?<?=? ?(\d+)", body))
+            infos = [trace["trace_info"] for trace in self.traces.values()]
+            found = {"traces": self._between(infos, "request_time", low, high)}
+        elif "trace_id" in query:
+            mine = [span for span in self.spans.values() if span["context"]["trace_id"] in query["trace_id"]]
+            found = {"data": mine}
+        elif "parent_id" in query:
+            low, high = (parse_moment(query[name][0]).timestamp() for name in ("start_time", "end_time"))
+            roots = [span for span in self.spans.values() if not span["parent_id"]]
+            found = {"data": self._between(roots, "start_time", low, high)}
+        else:
+            return known
+        return {"status": 200, "headers": {}, "body": json.dumps(found)}
+
+    @staticmethod
+    def _between(rows: list[dict[str, Any]], field: str, low: float, high: float) -> list[dict[str, Any]]:
+        begun = [(parse_moment(row[field]).timestamp(), row) for row in rows]
+        return [row for at, row in sorted(begun, key=lambda one: -one[0]) if low <= at < high]
+
+
+@pytest.mark.parametrize("server", ["phoenix", "mlflow"])
+@pytest.mark.parametrize("answers", [12, 25, 40])
+def test_a_break_in_a_window_loses_nothing(server: str, answers: int) -> None:
+    held, done = Held(server), []
+    held.left = answers
+    with answering(held) as base, checks.source_of(server, base, backoff_seconds=0.001) as source:
+        with pytest.raises(SourceError, match="failed with HTTP 500"):
+            for page in source.iter_window(checks.QUERY):
+                done.append(page)
+        assert done[-1].trace_count < COUNT
+        held.left = 10_000
+        done += source.iter_window(checks.QUERY, done[-1].cursor)
+    found = [record.external_id for page in done for record in page.records]
+    assert len(found) == len(set(found)) == COUNT
