@@ -32,6 +32,7 @@ from postmortem.traces.selectors import (
     trace_records,
 )
 from postmortem.traces.signals import LABEL
+from postmortem.traces.stored_cells import signal_cells
 
 MOST_SIGNALS = 24  # that the symptom finder compares
 
@@ -107,17 +108,14 @@ def inputs_sha256(incident: Incident) -> str:
     return sha256_hex(canonical_json(case_inputs(incident)))
 
 
-def attribution_case(incident: Incident, traces: Sequence[TraceRecord] | None = None) -> AttributionCase:
-    """The incident as a case; `traces` are its own, if somebody has read them already.
-
-    Raises UserError that says what is still to be entered or imported."""
+def attribution_case(incident: Incident) -> AttributionCase:
+    """The incident as a case. Raises UserError that says what is still to be entered or imported."""
     if not incident.signal:
         raise UserError("No signal is chosen; choose on the incident's edit page what got worse.")
     if not (incident.baseline_start and incident.baseline_end and incident.incident_start and incident.incident_end):
         raise UserError("The baseline or the incident window is missing; enter both on the incident's edit page.")
-    if traces is None:
-        traces = trace_records(incident)
-    if not traces:
+    count = Trace.objects.filter(incident=incident).count()
+    if not count:
         raise UserError("There are no traces; import evidence before you run the attribution.")
     changes = change_records(incident)
     detected = incident.detected_at or incident.incident_end
@@ -127,10 +125,8 @@ def attribution_case(incident: Incident, traces: Sequence[TraceRecord] | None = 
         signal=incident.signal,
         worse=incident.worse,
         detected_at=detected,
-        cells=cells_of_records(
-            traces, incident.signal, edges=case_edges(changes, detected, baseline, window), bin_seconds=None
-        ),
-        trace_count=len(traces),
+        cells=signal_cells(incident, incident.signal, case_edges(changes, detected, baseline, window)),
+        trace_count=count,
         changes=changes,
         baseline=baseline,
         incident=window,

@@ -18,6 +18,8 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.hashing import sha256_hex
 from postmortem.traces.selectors import trace_records
 
+MOST_PATTERN_TRACES = 100_000  # the detectors read single traces; beyond this each n-th of them
+
 
 def run_attribution(*, incident: Incident, by: Person) -> Finding:
     """Run the attribution and add a finding, numbered from 1 within the incident.
@@ -26,8 +28,10 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
     """
     require(by, Capability.REVIEW, incident)
     inputs = inputs_sha256(incident)
-    traces = trace_records(incident)
-    result = result_to_json(attribute(attribution_case(incident, traces)))
+    case = attribution_case(incident)
+    result = result_to_json(attribute(case))
+    every = max(1, -(-case.trace_count // MOST_PATTERN_TRACES))
+    traces = trace_records(incident, every=every)
     result["patterns"] = [
         finding_to_json(found, number) for number, found in detect_patterns(pattern_input(incident, traces))
     ]
@@ -46,6 +50,7 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
                 "worse": incident.worse,
                 "windows": result["windows"],
                 "inputs": case_inputs(incident),
+                "patterns_read_every": every,
             },
             result=result,
             run_by=by,

@@ -10,14 +10,15 @@ import numpy as np
 from django.db.models import QuerySet
 
 from postmortem.changes.duplicates import likely_duplicates
-from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_matrix
+from postmortem.changes.exposure import BASES, OUTSIDE, Basis, ExposureMatrix, exposure_of_cells
 from postmortem.changes.models import Change, ChangeRevision
-from postmortem.changes.reconcile import Reconciliation, reconcile
+from postmortem.changes.reconcile import Reconciliation, reconcile_cells
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
 from postmortem.incidents.models import Incident
-from postmortem.traces.records import TraceRecord
-from postmortem.traces.selectors import EvidenceState, evidence_state, trace_records
+from postmortem.traces.cells import Cells
+from postmortem.traces.selectors import EvidenceState, evidence_state
+from postmortem.traces.stored_cells import trace_cells
 
 # A cause may be older than the baseline, and the log that mends it comes after the incident.
 BEFORE_BASELINE = timedelta(days=14)
@@ -71,20 +72,22 @@ def read_join(incident: Incident) -> Join:
     """Join the incident's changes with its traces.
 
     Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
-    changes once it is stored. Three queries, three more the first time, whatever their number.
+    changes once it is stored. Three queries, two more the first time, whatever their number.
     """
     log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "revision", "added_at"))
     return _join(incident, evidence_state(incident), log)
 
 
 @lru_cache(maxsize=16)
-def _join(incident: Incident, _evidence: EvidenceState, _log: tuple[Hashable, ...]) -> Join:
-    """The last two are only what the answer is known by."""
+def _join(incident: Incident, evidence: EvidenceState, _log: tuple[Hashable, ...]) -> Join:
+    """The log is only what the answer is known by."""
     changes = list(changes_for_incident(incident))
     records = [record_of(change) for change in changes]
-    traces = trace_records(incident)
-    reconciliation = reconcile(records, traces)
-    return Join(_ledger(changes, records, traces, reconciliation), reconciliation)
+    moments = [moment.timestamp() for record in records for moment in (record.at, record.until)]
+    cells = trace_cells(incident, moments, state=evidence)
+    exposures = exposure_of_cells(records, cells)
+    reconciliation = reconcile_cells(records, cells, exposures)
+    return Join(_ledger(changes, cells, exposures, reconciliation), reconciliation)
 
 
 def merged_changes(incident: Incident, changes: Collection[Change]) -> dict[int, list[Change]]:
@@ -123,26 +126,22 @@ def reconciliation(incident: Incident) -> Reconciliation:
     return read_join(incident).reconciliation
 
 
-def _ledger(
-    changes: Sequence[Change],
-    records: Sequence[ChangeRecord],
-    traces: Sequence[TraceRecord],
-    found: Reconciliation,
-) -> list[LedgerRow]:
-    matrix = exposure_matrix(records, traces)
+def _ledger(changes: Sequence[Change], cells: Cells, matrix: ExposureMatrix, found: Reconciliation) -> list[LedgerRow]:
+    total = cells.trace_count
     never = {missing.change_id for missing in found.never_observed}
     rows = []
     for column, change in enumerate(changes):
         shares, codes = matrix.shares[:, column], matrix.basis[:, column]
         # How most of the exposed traces are known; of those in scope when none is exposed.
-        telling = codes[shares > 0] if shares.any() else codes[codes != OUTSIDE]
-        basis = BASES[int(np.bincount(telling, minlength=len(BASES)).argmax())] if telling.size else "outside"
-        expected = float(shares.sum())
+        telling = shares > 0 if shares.any() else codes != OUTSIDE
+        counted = np.bincount(codes[telling], cells.count[telling], minlength=len(BASES))
+        basis = BASES[int(counted.argmax())] if telling.any() else "outside"
+        expected = float(cells.count @ shares)
         state: State = "observed" if basis == "observed" else "inferred"
-        if not traces:
+        if not total:
             state = "no traces yet"
         elif change.external_id in never:
             state = "never observed"
-        share = expected / len(traces) if traces else 0.0
+        share = expected / total if total else 0.0
         rows.append(LedgerRow(change, round(expected), share, basis, state))
     return rows

@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.lookups import Exact
 
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
@@ -74,17 +75,20 @@ class EvidenceCounts:
 
 
 def trace_records(
-    incident: Incident, *, start: datetime | None = None, end: datetime | None = None
+    incident: Incident, *, start: datetime | None = None, end: datetime | None = None, every: int = 1
 ) -> list[TraceRecord]:
     """The incident's traces in order of time as pure records, from `start` up to but not at `end` (UTC).
 
-    Scores are the one number for each name, as in normalise.scores_by_name. Two queries, whatever the number.
+    `every` takes each n-th of them. Scores are the one number for each name, as in normalise.scores_by_name.
+    Two queries, whatever the number.
     """
     within = Q(incident=incident)
     if start is not None:
         within &= Q(timestamp__gte=start)
     if end is not None:
         within &= Q(timestamp__lt=end)
+    if every > 1:
+        within &= Q(Exact(F("pk") % every, Value(0)))
     scores = _scores_of(within)
     fields = (
         "pk", "external_id", "timestamp", "facets", "latency_seconds", "cost_usd", "input_tokens", "has_error", "name",
