@@ -114,7 +114,7 @@ def attribution_case(incident: Incident) -> AttributionCase:
         raise UserError("No signal is chosen; choose on the incident's edit page what got worse.")
     if not (incident.baseline_start and incident.baseline_end and incident.incident_start and incident.incident_end):
         raise UserError("The baseline or the incident window is missing; enter both on the incident's edit page.")
-    count = Trace.objects.filter(incident=incident).count()
+    count = evidence_counts(incident).traces
     if not count:
         raise UserError("There are no traces; import evidence before you run the attribution.")
     changes = change_records(incident)

@@ -72,7 +72,7 @@ def read_join(incident: Incident) -> Join:
     """Join the incident's changes with its traces.
 
     Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
-    changes once it is stored. Three queries, two more the first time, whatever their number.
+    changes once it is stored. Two queries, two more the first time, whatever their number.
     """
     log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "revision", "added_at"))
     return _join(incident, evidence_state(incident), log)
