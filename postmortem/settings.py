@@ -127,6 +127,15 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "accounts/locked_out.html"
 
+# Reports leave by e-mail only where a mail server is named.
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_PORT = env.int("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 20  # seconds
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "postmortem@localhost")
+
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
@@ -214,6 +223,8 @@ SPECTACULAR_SETTINGS = {
         "TimelineNoteKindEnum": "postmortem.incidents.models.TimelineEntry.Kind",
         "DifferenceKindEnum": ["same", "gone", "new"],
         "FactorKindEnum": "postmortem.review.models.ContributingFactor.Kind",
+        "DeliveryKindEnum": "postmortem.report.models.Delivery.Kind",
+        "DeliveryStateEnum": "postmortem.report.models.Delivery.State",
         "RunKindEnum": "postmortem.pipeline.models.Run.Kind",
         "ConnectionKindEnum": "postmortem.traces.models.Connection.Kind",
         "EvidenceImportKindEnum": "postmortem.traces.models.EvidenceImport.Kind",

@@ -28,6 +28,7 @@ from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import attribute, import_changes, import_evidence
+from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, Stopped
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
@@ -185,6 +186,7 @@ def work(
             if not connection.in_atomic_block:  # never under a caller's transaction
                 close_old_connections()
             reap()
+            deliver_due()
             run = claim_next(f"{name}:{secrets.token_hex(4)}", lease=lease)
             if run:
                 execute(run, stop=stop, lease=lease)

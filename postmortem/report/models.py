@@ -57,3 +57,75 @@ class Branding(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ShareLink(models.Model):
+    """A link that opens one view of one published version without sign-in, until it expires or is revoked.
+
+    Only the SHA-256 of its token is stored: who reads the database cannot open it.
+    """
+
+    report = models.ForeignKey(Report, on_delete=models.PROTECT, related_name="share_links")
+    view = models.CharField(max_length=20)
+    audience = models.CharField(max_length=20)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    note = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField()
+    created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True)
+    opened = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.report} {self.view} until {self.expires_at:%Y-%m-%d}"
+
+
+class DeliverySettings(models.Model):
+    """What an administrator allows: one row. Nothing leaves the product before it exists."""
+
+    sharing_allowed = models.BooleanField(default=False)
+    most_days = models.PositiveIntegerField(default=30)
+    webhook_url = models.CharField(max_length=500, blank=True)
+    webhook_hosts = models.TextField(blank=True)  # host or host:port, one a line
+    webhook_secret = models.BinaryField(blank=True, default=b"")  # encrypted under SECRET_KEY
+    revision = models.PositiveIntegerField(default=0)
+    updated_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return "delivery"
+
+
+class Delivery(models.Model):
+    """An e-mail or a webhook call that the background worker makes, again and again until it is taken."""
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", "E-mail"
+        WEBHOOK = "webhook", "Webhook"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+
+    report = models.ForeignKey(Report, on_delete=models.PROTECT, related_name="deliveries")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    target = models.CharField(max_length=500)
+    audience = models.CharField(max_length=20, default="internal")
+    note = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING, db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(default=timezone.now)
+    message = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.state}"

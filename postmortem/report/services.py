@@ -13,6 +13,7 @@ from postmortem.incidents.states import mark_published, refuse_published
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
+from postmortem.report.delivery import queue_webhook
 from postmortem.report.difference import difference_section
 from postmortem.report.models import Report
 from postmortem.report.record import assemble_record
@@ -75,6 +76,7 @@ def publish(*, incident: Incident, by: Person, correction_reason: str = "") -> R
             incident_number=incident.number,
             after={"sha256": report.sha256},
         )
+        queue_webhook(report=report, by=by)
     return report
 
 

@@ -18,6 +18,7 @@ from postmortem.report.models import Report
 from postmortem.report.record import assemble_record
 from postmortem.report.selectors import reports
 from postmortem.report.services import publish, read_record
+from postmortem.web.report_response import document_response
 from postmortem.web.workspace import open_incident, render_stage
 
 _SHOWN = (("html", "Read"), ("pdf", "PDF"), ("md", "Markdown"))
@@ -134,10 +135,7 @@ def _document(record: dict, view: str, form: str, *, report: Report | None, audi
         sha256=report.sha256 if report else "",
         audience=audience,
     )
-    response = HttpResponse(document.data, content_type=document.media_type)
-    how = "inline" if form in ("pdf", "html") else "attachment"
-    response["Content-Disposition"] = f'{how}; filename="{document.filename}"'
-    return response
+    return document_response(document, form)
 
 
 urlpatterns = [

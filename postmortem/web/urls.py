@@ -11,6 +11,7 @@ from postmortem.web import (
     checklists,
     compare,
     connections,
+    delivery,
     evidence,
     facets,
     graph_editor,
@@ -58,6 +59,7 @@ urlpatterns = [
     *actions.urlpatterns,
     *report.urlpatterns,
     *annex.urlpatterns,
+    *delivery.urlpatterns,
     *branding.urlpatterns,
     *connections.urlpatterns,
 ]
