@@ -54,7 +54,8 @@ def find_traces(incident: Incident, wanted: TraceFilter) -> QuerySet[Trace]:
     traces = Trace.objects.filter(incident=incident).order_by()
     if text := wanted.text.strip()[:200]:
         words = words_filter(text)
-        traces = traces.filter(Q(external_id=text) if words is None else Q(external_id=text) | words)
+        named = Q(external_id=text)
+        traces = traces.filter(named if words is None or traces.filter(named).exists() else words)
     for position, (name, value) in enumerate(wanted.facets.items()):
         alias = f"facet_value_{position}"
         traces = traces.alias(**{alias: Cast(KeyTextTransform(name, "facets"), TextField())}).filter(**{alias: value})

@@ -1,11 +1,13 @@
 """Reads for labelling: which trace comes next, and what was labelled."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from postmortem.incidents.models import Incident
 from postmortem.traces.models import Score, Trace, TraceLabel
+from postmortem.traces.selectors import EvidenceState, evidence_state
 from postmortem.traces.signals import LABEL
 
 _GOLDEN = 0.6180339887498949
@@ -26,7 +28,9 @@ def label_counts(incident: Incident) -> dict[str, tuple[int, int]]:
     """{window: (labelled, of them failing)}; one query a window."""
     found = {}
     for name, start, end in label_windows(incident):
-        labels = Score.objects.filter(trace__in=_within(incident, start, end).values("pk"), name=LABEL)
+        labels = Score.objects.filter(trace__incident=incident, name=LABEL)
+        if start and end:
+            labels = labels.filter(trace__timestamp__gte=start, trace__timestamp__lt=end)
         counts = labels.aggregate(count=Count("pk"), failing=Count("pk", filter=Q(value=1.0)))
         found[name] = (counts["count"], counts["failing"])
     return found
@@ -41,12 +45,12 @@ def next_to_label(incident: Incident, place: int) -> Trace | None:
     windows = label_windows(incident)
     for turn in range(len(windows)):
         _, start, end = windows[(place + turn) % len(windows)]
-        within = _within(incident, start, end)
-        ends = within.aggregate(low=Min("pk"), high=Max("pk"))
-        if ends["low"] is None:
+        within = _within(incident.pk, start, end)
+        low, high = _ends(evidence_state(incident), start, end)
+        if low is None or high is None:
             continue
         share = (place // len(windows) + 1) * _GOLDEN % 1
-        point = ends["low"] + int(share * (ends["high"] - ends["low"] + 1))
+        point = low + int(share * (high - low + 1))
         waiting = within.filter(~Exists(Score.objects.filter(trace=OuterRef("pk"), name=LABEL))).order_by("pk")
         found = waiting.filter(pk__gte=point).first() or waiting.first()
         if found:
@@ -66,8 +70,15 @@ def label_history(incident: Incident) -> QuerySet[TraceLabel]:
     return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-at", "-id")
 
 
-def _within(incident: Incident, start: datetime | None, end: datetime | None) -> QuerySet[Trace]:
-    traces = Trace.objects.filter(incident=incident).order_by()
+@lru_cache(maxsize=64)
+def _ends(state: EvidenceState, start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:
+    """The least and the largest key of a window's traces, once for a state of the evidence."""
+    ends = _within(int(str(state[0])), start, end).aggregate(low=Min("pk"), high=Max("pk"))
+    return ends["low"], ends["high"]
+
+
+def _within(incident_id: int, start: datetime | None, end: datetime | None) -> QuerySet[Trace]:
+    traces = Trace.objects.filter(incident_id=incident_id).order_by()
     if start:
         traces = traces.filter(timestamp__gte=start)
     if end:
