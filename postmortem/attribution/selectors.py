@@ -19,7 +19,6 @@ from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.lib.layers import Layer
-from postmortem.traces.cells import cells_of_records
 from postmortem.traces.labelling import label_state
 from postmortem.traces.models import EvidenceBlob, EvidenceImport
 from postmortem.traces.records import TraceRecord
@@ -29,7 +28,6 @@ from postmortem.traces.selectors import (
     evidence_state,
     score_count,
     signals,
-    trace_records,
 )
 from postmortem.traces.signals import LABEL
 from postmortem.traces.stored_cells import signal_cells
@@ -166,6 +164,5 @@ def _symptoms(
 ) -> Symptoms:
     """The second and third are only what the answer is known by."""
     names = [choice.name for choice in signals(incident)][:MOST_SIGNALS]
-    traces = trace_records(incident, start=incident.baseline_start, end=incident.incident_end)
-    cells = {name: cells_of_records(traces, name, edges=moments) for name in names}
+    cells = {name: signal_cells(incident, name, edges=moments) for name in names}
     return find_symptoms(cells, (moments[0], moments[1]), (moments[2], moments[3]))

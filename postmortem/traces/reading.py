@@ -13,6 +13,7 @@ from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces import redaction
 from postmortem.traces.models import ReadBlob, RedactionPattern, Score, Trace, TraceText
+from postmortem.traces.records import TraceRecord
 from postmortem.traces.redaction import HousePattern
 from postmortem.traces.selectors import TraceReading, trace_reading
 from postmortem.traces.texts import house_patterns
@@ -60,6 +61,12 @@ def mask_traces(traces: Iterable[Trace], house: tuple[HousePattern, ...] | None 
     """The rows as they may be shown; not to be saved."""
     house = house_patterns() if house is None else house
     return [_masked_trace(trace, house) for trace in traces]
+
+
+def mask_record(record: TraceRecord, house: tuple[HousePattern, ...]) -> TraceRecord:
+    """What a record that is not stored yet may show."""
+    texts = {name: redaction.mask(getattr(record, name), house) for name in _TRACE_TEXTS}
+    return replace(record, facets=redaction.mask_value(record.facets, house), **texts)
 
 
 def patterns_in_force() -> list[RedactionPattern]:

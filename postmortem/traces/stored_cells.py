@@ -15,7 +15,6 @@ from postmortem.incidents.models import Incident
 from postmortem.traces.cells import Cells, ProfileNumbers, cells_of_columns
 from postmortem.traces.models import Score, Trace
 from postmortem.traces.selectors import EvidenceState, evidence_state
-from postmortem.traces.signals import SIGNALS
 from postmortem.traces.values import load_json
 
 Floats = npt.NDArray[np.float64]
@@ -98,7 +97,7 @@ def _signal_values(incident: Incident, signal: str, rows: ProfileRows) -> Floats
         place = int(np.searchsorted(rows.keys, key))
         if place < rows.keys.size and rows.keys[place] == key:
             values[place] = value
-    if signal in SIGNALS:
+    if signal in _COLUMNS:
         column = _COLUMNS[signal]
         found = Trace.objects.filter(incident=incident, **{f"{column}__isnull": False}).order_by("pk")
         keys, own = array("q"), array("d")

@@ -21,6 +21,9 @@ from postmortem.traces.mapped import (
     read_rows,
 )
 from postmortem.traces.models import MappingDraft, SavedMapping
+from postmortem.traces.reading import mask_record
+from postmortem.traces.redaction import mask_value
+from postmortem.traces.texts import house_patterns
 from postmortem.web.workspace import open_incident, render_stage
 
 
@@ -136,13 +139,17 @@ def _render(
 ) -> HttpResponse:
     by_column = {use.column: use for use in uses}
     read = read_rows(preview.rows, mapping) if mapping else []
+    house = house_patterns()
+    shown = [(line, record and mask_record(record, house), fault) for line, record, fault in read]
     context = {
         "draft": draft,
-        "columns": [(column, preview.samples[column], by_column.get(column)) for column in preview.columns],
+        "columns": [
+            (column, mask_value(preview.samples[column], house), by_column.get(column)) for column in preview.columns
+        ],
         "roles": ROLES,
         "assume_utc": assume_utc,
         "refused": refused,
-        "read": read,
+        "read": shown,
         "bad": sum(record is None for _, record, _ in read),
         "saved_mappings": list(SavedMapping.objects.values_list("name", flat=True)[:100]),
         "keep_good": request.POST.get("faults") == "skip",

@@ -12,6 +12,7 @@ from postmortem.traces.labels import label_trace, withdraw_label
 from postmortem.traces.models import RedactionPattern, Trace, TraceLabel
 from postmortem.traces.reading import add_pattern, clear_reading, masked_reading, retire_pattern
 from postmortem.traces.selectors import signals, trace_records
+from postmortem.traces.stored_cells import signal_cells
 from postmortem.traces.texts import house_patterns
 from postmortem.traces.tree import flatten
 from tests.builders import make_incident, make_person, make_trace
@@ -111,3 +112,12 @@ def test_labels_are_two_and_not_for_viewers(reviewer):
     with pytest.raises(PermissionDenied):
         label_trace(trace=trace, by=make_person("Vera Look", Role.VIEWER), value="fail")
     assert not TraceLabel.objects.exists()
+
+
+def test_labels_come_as_cells_like_any_signal(reviewer):
+    incident = make_incident()
+    for number, value in enumerate(["fail", "fine", "fail"]):
+        label_trace(trace=make_trace(incident, f"t{number}"), by=reviewer, value=value)
+    make_trace(incident, "unlabelled")
+    cells = signal_cells(incident, "label")
+    assert (cells.trace_count, cells.total.sum()) == (3, 2.0)
