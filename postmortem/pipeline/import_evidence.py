@@ -185,7 +185,9 @@ def _read_window(run: Run, progress: Progress, source: TraceSource, connection: 
     covered = (begin, until) if until > begin else None
     finish_import(evidence_import=evidence_import, truncated=truncated, covered=covered)
     if run.payload.get("asked") or run.payload.get("again"):
-        message = f"{evidence_import.trace_count:,} new traces {where} came."
+        here = int(window.get("before", 0)) - evidence_import.trace_count
+        message = f"{evidence_import.trace_count:,} new traces {where} came"
+        message += f", {here:,} were here already." if here > 0 else "."
         message += f" Traces that were here got {late:,} scores since." if late else ""
     else:
         message = f"{evidence_import.trace_count:,} more traces {where} came with its window."

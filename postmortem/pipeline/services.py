@@ -19,8 +19,10 @@ from postmortem.traces.services import connection_for_link
 from postmortem.traces.sources import query_of
 
 
-def start_link_import(*, incident: Incident, by: Person, link: str, cap: int | None = None) -> Run:
+def start_link_import(*, incident: Incident, by: Person, link: str, cap: int | None = None, again: bool = False) -> Run:
     """Import a pasted link: its trace or its session, then at most `cap` traces of the window around it.
+
+    `again`: of the window only what no earlier import has covered.
 
     Raises UserError at once for what needs no server to see: no such link, no trace in it, no connection.
     """
@@ -31,7 +33,7 @@ def start_link_import(*, incident: Incident, by: Person, link: str, cap: int | N
         raise UserError("This link leads to a prompt; open one of its traces and copy that link.")
     if _answers_without_asking(parsed):
         connection_for_link(parsed)
-    payload = {"link": link.strip(), "cap": _cap(cap)}
+    payload: dict[str, Any] = {"link": link.strip(), "cap": _cap(cap)} | ({"again": True} if again else {})
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_LINK, payload=payload)
 
 
@@ -72,14 +74,16 @@ def start_window_import(
 
 
 def start_pull_again(*, incident: Incident, by: Person, evidence_import: EvidenceImport) -> Run:
-    """Read what is new since an import: of a window what no import of the same has covered yet, of a link the whole.
+    """Read what is new since an import: of a window what no import of the same has covered yet.
+
+    A link's trace or session is read whole again, and of its window what is new.
 
     Raises UserError when it came from no server, or its connection is gone.
     """
     require(by, Capability.IMPORT, incident)
     kind, connection = evidence_import.kind, evidence_import.connection
     if kind in {EvidenceImport.Kind.LINK, EvidenceImport.Kind.SESSION}:
-        return start_link_import(incident=incident, by=by, link=evidence_import.origin)
+        return start_link_import(incident=incident, by=by, link=evidence_import.origin, again=True)
     if kind not in {EvidenceImport.Kind.WINDOW, EvidenceImport.Kind.QUERY}:
         raise UserError("This evidence came from a file; upload a newer file instead.")
     if connection is None:

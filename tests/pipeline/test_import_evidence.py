@@ -304,6 +304,18 @@ class TestSessions:
         assert [trace.external_id for trace in anchors] == ["s/1-0", "s/1-1", "s/1-2"]
         assert [one.kind for one in EvidenceImport.objects.order_by("id")] == ["session", "window"]
 
+    def test_another_pull_of_a_link_reads_the_trace_and_of_its_window_what_is_new(self, source):
+        edges = {"baseline_start": NOON - timedelta(days=3), "baseline_end": NOON - timedelta(days=2)}
+        incident = make_incident(
+            trace_name="answer", incident_start=NOON - timedelta(days=2), incident_end=NOON, **edges
+        )
+        work_and_read(start(incident))
+        source.asked.clear()
+        link = EvidenceImport.objects.get(kind="link")
+        run = work_and_read(start_pull_again(incident=incident, by=incident.created_by, evidence_import=link))
+        assert run.message.startswith("The trace is stored. Nothing new: all traces “answer” in production")
+        assert source.asked == []
+
     def test_a_break_goes_on_with_the_next_trace(self, incident, source):
         source.faults["session 1"] = SourceError("The server failed; try again later.")
         run = work_and_read(self.start(incident))
