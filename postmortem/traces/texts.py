@@ -15,7 +15,7 @@ from django.db.models.expressions import RawSQL
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
-from postmortem.traces.models import EvidenceBlob, RedactionPattern
+from postmortem.traces.models import EvidenceBlob, RedactionPattern, Trace, TraceText
 from postmortem.traces.redaction import HousePattern
 
 MAX_TEXT = 20_000  # characters of one trace
@@ -60,6 +60,11 @@ def words_filter(text: str) -> Q | None:
         cursor.execute(f"{statement} LIMIT {_FEW + 1}", [query])
         few = [row[0] for row in cursor.fetchall()]
     return Q(pk__in=few) if len(few) <= _FEW else Q(pk__in=RawSQL(statement, [query]))  # noqa: S611, words only
+
+
+def masked_kinds(trace: Trace) -> dict[str, int]:
+    """What was found and masked in the trace when its bytes were read for the search: {kind: how often}."""
+    return TraceText.objects.filter(pk=trace.pk).values_list("kinds", flat=True).first() or {}
 
 
 def unread_count(incident: Incident) -> int:

@@ -25,7 +25,7 @@ from postmortem.traces.finding import TraceFilter, count_up_to, find_traces, tra
 from postmortem.traces.models import Score, Trace
 from postmortem.traces.records import ObservationRecord, TraceRecord
 from postmortem.traces.signals import LABEL, SIGNALS
-from postmortem.traces.texts import unread_count
+from postmortem.traces.texts import masked_kinds, unread_count
 from postmortem.traces.tree import ObservationNode, flatten
 from postmortem.web.evidence_form import EvidenceForm
 from postmortem.web.trace_form import FACET_FILTERS, TraceFilterForm
@@ -200,6 +200,7 @@ def _detail(
         "rows": _rows(nodes, first),
         "span_seconds": _span_seconds(nodes),
         "failed_places": _failed(nodes),
+        "masked_kinds": {} if in_clear else masked_kinds(trace),
         "first": first,
         "next_from": after if after < len(nodes) else None,
         "observation_count": len(nodes),

@@ -1,5 +1,6 @@
 """Labels one after another, on pages and by the API."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,7 @@ from django.urls import reverse
 
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.lib.clock import parse_moment
+from postmortem.traces import services as traces
 from postmortem.traces.labelling import label_counts, next_to_label
 from postmortem.traces.labels import label_trace
 from postmortem.traces.models import Trace, TraceLabel
@@ -91,6 +93,17 @@ def test_in_clear_by_a_form_only_and_recorded(client, incident, reviewer):
     assert "See in clear (this is recorded)" in page
     assert "You see this in clear" in client.post(look).content.decode()
     assert AuditEntry.objects.filter(action="see in clear", person=facilitator).count() == 1
+
+
+def test_what_was_found_at_import_is_said(client, incident, reviewer):
+    row = {"id": "mail", "timestamp": "2026-03-02T00:00:00Z", "facets": {}, "input": "I am jane@example.org"}
+    traces.import_file(incident=incident, by=reviewer, filename="mail.jsonl", data=json.dumps(row).encode())
+    client.force_login(reviewer)
+    mail = Trace.objects.get(external_id="mail")
+    page = client.get(reverse("trace-detail", args=[incident.number, mail.pk])).content.decode()
+    assert "are masked: e-mail address 1×." in page and "jane@example.org" not in page
+    listed = client.get(f"/api/incidents/{incident.number}/traces/{mail.pk}/").content.decode()
+    assert "jane@example.org" not in listed and "[masked: e-mail address]" in listed
 
 
 def test_the_api_labels_and_takes_back(client, incident, reviewer):
