@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("incident", metavar="INC", help="incident number, like INC-2026-0001")
         source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--link", metavar="URL", help="a Langfuse link to a trace")
+        source.add_argument("--link", metavar="URL", help="a link to a trace or session in Langfuse, Phoenix or MLflow")
         source.add_argument("--file", metavar="PATH", type=Path, help="a trace download, table export or open format")
         parser.add_argument("--cap", type=int, help="at most so many traces of the window")
         add_by_argument(parser)
