@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -18,9 +19,11 @@ from postmortem.incidents.permissions import Capability, may, require
 from postmortem.incidents.selectors import incident_list, participants
 from postmortem.insights.selectors import open_action_counts
 from postmortem.lib.errors import EditConflict, UserError
+from postmortem.lib.hashing import sha256_hex
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.report.selectors import overview_chart
 from postmortem.review.selectors import layer_summaries
+from postmortem.review.shared_text import INCIDENT_TEXTS, save_text
 from postmortem.web.fields import MomentField
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -168,10 +171,8 @@ def incident_edit(request: HttpRequest, number: str) -> HttpResponse:
     if request.method == "POST":
         form = IncidentForm(request.POST, instance=Incident(), may_manage=may_manage)
         if form.is_valid():
-            fields = dict(form.cleaned_data)
-            revision = fields.pop("revision")
             try:
-                services.update_incident(incident=incident, by=request.user, revision=revision, **fields)
+                _save_record(request, incident, dict(form.cleaned_data))
             except EditConflict as error:
                 conflict = error
                 form.data = form.data.copy()
@@ -183,8 +184,15 @@ def incident_edit(request: HttpRequest, number: str) -> HttpResponse:
                 return redirect("incident-overview", incident.number)
     else:
         form = IncidentForm(instance=incident, initial={"revision": incident.revision}, may_manage=may_manage)
+    for name in INCIDENT_TEXTS:
+        form.fields[name].widget.attrs["data-shared"] = f"incident.{name}"
+    bases = {name: request.POST.get(f"{name}_base", getattr(incident, name)) for name in INCIDENT_TEXTS}
+    if conflict:  # saving again keeps what was typed: it was made with theirs in sight
+        bases |= {name: text for name, text in conflict.current.items() if name in bases}
     context = {
         "form": form,
+        "bases": bases,
+        "seen": _seen(incident) if request.method != "POST" or conflict else request.POST.get("seen", ""),
         "conflict": conflict,
         "theirs": _their_version(form, conflict) if conflict else [],
         "people": participants(incident),
@@ -224,6 +232,31 @@ def incident_people(request: HttpRequest, number: str) -> HttpResponse:
     incident = open_incident(request, number)
     context = {"people": participants(incident), "participant_form": ParticipantForm()}
     return render_stage(request, "incidents/people.html", incident, "overview", context)
+
+
+def _save_record(request: HttpRequest, incident: Incident, fields: dict[str, Any]) -> None:
+    """Save the record: its texts merged with what others wrote, the rest only if nobody changed the rest meanwhile."""
+    revision = fields.pop("revision")
+    shared = {name: fields.pop(name) for name in INCIDENT_TEXTS if f"{name}_base" in request.POST}
+    with transaction.atomic():
+        stored = Incident.objects.select_related("feature").get(pk=incident.pk)
+        if shared and request.POST.get("seen") == _seen(stored):
+            revision = stored.revision  # only texts were saved since, and those are merged
+        services.update_incident(incident=incident, by=request.user, revision=revision, **fields)
+        for name, text in shared.items():
+            base = request.POST[f"{name}_base"]
+            if text.replace("\r\n", "\n") != base.replace("\r\n", "\n"):
+                try:
+                    save_text(incident=incident, by=request.user, key=f"incident.{name}", base=base, text=text)
+                except EditConflict as error:
+                    current = {name: error.current["text"]}
+                    raise EditConflict(str(error), current=current, revision=stored.revision) from error
+
+
+def _seen(incident: Incident) -> str:
+    """Stands for everything on the form but its texts, to tell whether somebody changed it."""
+    names = [name for name in IncidentForm.Meta.fields if name not in INCIDENT_TEXTS]
+    return sha256_hex("\0".join(str(getattr(incident, name)) for name in names).encode())[:32]
 
 
 def _say(request: HttpRequest, act: Any) -> None:

@@ -6,6 +6,7 @@ from django.urls import reverse
 from postmortem.accounts.models import Role
 from postmortem.incidents.models import Incident, Participant, Visibility
 from postmortem.lib.clock import parse_moment
+from postmortem.review.shared_text import save_text
 from tests.builders import make_incident, make_person
 
 pytestmark = pytest.mark.django_db
@@ -157,3 +158,26 @@ def test_the_overview_asks_a_bounded_number_of_queries(client, facilitator, djan
     client.force_login(facilitator)
     with django_assert_max_num_queries(60):
         client.get(reverse("incident-overview", args=[incident.number]))
+
+
+def test_the_texts_of_the_record_are_merged_and_the_rest_is_kept_apart(client, facilitator):
+    incident = make_incident(by=facilitator, summary="One. Two.")
+    client.force_login(facilitator)
+    url = reverse("incident-edit", args=[incident.number])
+    page = client.get(url)
+    form = {name: "" if value is None else value for name, value in page.context["form"].initial.items()}
+    form |= {f"{name}_base": text for name, text in page.context["bases"].items()} | {"seen": page.context["seen"]}
+    assert 'data-shared="incident.summary"' in page.content.decode()
+    save_text(incident=incident, by=facilitator, key="incident.summary", base="One. Two.", text="One. Two. Three.")
+    assert client.post(url, form | {"summary": "First. Two.", "title": "Wrong refunds"}).status_code == 302
+    incident.refresh_from_db()
+    assert (incident.summary, incident.title) == ("First. Two. Three.", "Wrong refunds")
+    late = client.post(url, form | {"summary": "Uno. Two.", "title": "Late"})
+    assert late.status_code == 409, "the title was changed since the form was opened"
+    fresh = form | {"title": "Wrong refunds", "seen": client.get(url).context["seen"]}
+    both = client.post(url, fresh | {"summary": "Uno. Two."})
+    assert both.status_code == 409 and both.context["bases"]["summary"] == "First. Two. Three."
+    again = fresh | {"summary": "Uno. Two.", "summary_base": both.context["bases"]["summary"]}
+    assert client.post(url, again).status_code == 302
+    incident.refresh_from_db()
+    assert incident.summary == "Uno. Two."
