@@ -40,11 +40,28 @@ document.addEventListener("keydown", (event) => {
     next.scrollIntoView({ block: "nearest" });
     return;
   }
+  const hot = document.querySelector(`[data-hotkey="${CSS.escape(key)}"]:not([disabled])`);
+  if (hot) {
+    event.preventDefault();
+    const folded = hot.closest("details:not([open])");
+    if (folded) folded.open = true;
+    hot.click();
+    const then = hot.dataset.then && document.getElementById(hot.dataset.then);
+    if (then) { then.focus(); then.scrollIntoView({ block: "nearest" }); }
+    return;
+  }
   const here = current();
   if (here && /^[1-9]$/.test(key)) {
     const choice = here.querySelector(`[data-choice="${key}"]`);
     if (choice) { event.preventDefault(); choice.click(); }
   }
+});
+
+// Ctrl and Enter send the form that is being written.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.form) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
 });
 
 document.addEventListener("click", (event) => {

@@ -14,6 +14,7 @@ from postmortem.review import question_sets
 from postmortem.review.dissent import record_dissent, standing_dissents, withdraw_dissent
 from postmortem.review.models import Dissent, Verdict
 from postmortem.review.selectors import review_detection
+from postmortem.review.suggested import answer_as_suggested
 
 
 class VersionLineSerializer(serializers.Serializer):
@@ -126,6 +127,19 @@ class DetectionView(IncidentView):
     def get(self, request: Request, number: str) -> Response:
         """What should have told us, when, and why it did not; answered like every other question."""
         return self.page(review_detection(self.incident).questions, DetectionQuestionSerializer)
+
+
+class SuggestedView(IncidentView):
+    """Open questions of a layer."""
+
+    serializer_class = PinSerializer
+
+    @extend_schema(request=None, responses={201: OpenApiTypes.OBJECT})
+    def post(self, request: Request, number: str, layer: str) -> Response:
+        """Answer them as the join and the attribution suggest."""
+        answers = answer_as_suggested(incident=self.incident, by=self.person, layer=layer)
+        told = {"answered": [answer.question_id for answer in answers]}
+        return Response(told, status=status.HTTP_201_CREATED)
 
 
 class DissentsView(IncidentView):

@@ -86,6 +86,7 @@ _incident_patterns = [
     _at("review/detection/", checklists.DetectionView, "detection"),
     _at("review/checklist/", checklists.ChecklistPinView, "checklist-pin"),
     _at("review/dissents/", checklists.DissentsView, "dissents"),
+    _at("review/<str:layer>/suggested/", checklists.SuggestedView, "layer-suggested"),
     _at("review/<str:layer>/dissent/", checklists.LayerDissentView, "layer-dissent"),
     _at("review/<str:layer>/", review.LayerView, "review-layer"),
     _at("review/<str:layer>/evidence/", review.LayerEvidenceView, "layer-evidence"),

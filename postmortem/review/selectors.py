@@ -40,6 +40,11 @@ class QuestionReview:
         return self.relevant or self.answer is not None
 
     @property
+    def takes_suggestion(self) -> bool:
+        """Whether it is asked, open, and the join or the attribution suggests an answer."""
+        return self.relevant and self.answer is None and bool(self.prefill.suggested)
+
+    @property
     def speaks(self) -> str:
         """What the answer says of the layer: "for", "against", or "" when open or cannot tell."""
         if self.answer is None or self.answer.value == ChecklistAnswer.Value.CANNOT_TELL:

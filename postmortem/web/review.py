@@ -180,6 +180,7 @@ def _render(
         "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
         "outline": outline(graph),
         "new_form": new_form,
+        "next_layer": selectors.review_order(summaries, incident.suspected_layer)[0].layer.value,
         "conflict": conflict,
         "timeline": short_timeline(items, _TIMELINE_SHOWN),
         "timeline_more": max(0, len(items) - _TIMELINE_SHOWN),

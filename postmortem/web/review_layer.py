@@ -19,6 +19,7 @@ from postmortem.review.checklist import DETECTION
 from postmortem.review.dissent import record_dissent, withdraw_dissent
 from postmortem.review.models import ChecklistAnswer, Evidence, Verdict
 from postmortem.review.order import blocked_by_order
+from postmortem.review.suggested import answer_as_suggested
 from postmortem.web.evidence_form import LayerEvidenceForm
 from postmortem.web.factor_forms import NewFactorForm
 from postmortem.web.workspace import build_workspace, open_incident, render_stage
@@ -100,6 +101,19 @@ def answer(request: HttpRequest, number: str, layer: str) -> HttpResponse:
     if "error" in typed:
         return _render(request, incident, known, typed=typed, status=409 if "stored" in typed else 400)
     return redirect(reverse("review-layer", args=[incident.number, known.value]) + f"#question-{question_id}")
+
+
+@require_POST
+def suggested(request: HttpRequest, number: str, layer: str) -> HttpResponse:
+    """Answer the layer's open questions as the join and the attribution suggest."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    known = _known(layer)
+    try:
+        answers = answer_as_suggested(incident=incident, by=request.user, layer=known)
+        messages.success(request, f"{len(answers)} answered as suggested; change any that you see otherwise.")
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("review-layer", args=[incident.number, known.value]) + "#checklist")
 
 
 @require_POST
@@ -284,15 +298,18 @@ def _render(
             layer=layer.value,
             initial={"layer": layer.value, "direction": "for", "question_id": asked},
         )
+    order = selectors.review_order(selectors.layer_summaries(incident), incident.suspected_layer)
     context = {
         "layer": layer,
         "seen": seen,
-        "tabs": selectors.review_order(selectors.layer_summaries(incident), incident.suspected_layer),
+        "tabs": order,
         "typed": typed,
         "choices": _CHOICES,
         "answered": seen.answered,
         "question_count": sum(entry.shown for entry in seen.questions),
         "version": seen.checklist_version,
+        "suggested_count": sum(one.takes_suggestion for one in seen.questions),
+        "next_layer": _next_layer(order, layer),
         "evidence_form": evidence_form,
         "editable": may(request.user, Capability.REVIEW, incident) and incident.status != Status.PUBLISHED,
         "evidence_open": evidence_open,
@@ -310,6 +327,13 @@ def _render(
     return render_stage(request, "review/layer.html", incident, "review", context, status=status)
 
 
+def _next_layer(order: list[selectors.LayerSummary], layer: Layer) -> str:
+    """The layer that comes after this one in the order of the review, "" after the last."""
+    names = [summary.layer.value for summary in order]
+    place = names.index(layer.value) + 1
+    return names[place] if place < len(names) else ""
+
+
 def _known(layer: str) -> Layer:
     try:
         return Layer(layer)
@@ -322,6 +346,7 @@ urlpatterns = [
     path(_ROOT + "evidence/<int:pk>/remove/", evidence_remove, name="evidence-remove"),
     path(_ROOT + "<str:layer>/", layer_page, name="review-layer"),
     path(_ROOT + "<str:layer>/answer/", answer, name="review-answer"),
+    path(_ROOT + "<str:layer>/suggested/", suggested, name="review-suggested"),
     path(_ROOT + "<str:layer>/evidence/", evidence_add, name="evidence-add"),
     path(_ROOT + "<str:layer>/adopt/", adopt, name="evidence-adopt"),
     path(_ROOT + "<str:layer>/verdict/", decide, name="verdict-decide"),

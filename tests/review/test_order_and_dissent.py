@@ -18,6 +18,7 @@ from postmortem.review.question_sets import pin_version, publish_version, versio
 from postmortem.review.selectors import review_detection, review_layer
 from tests.api.client import Api
 from tests.builders import make_incident, make_person
+from tests.review.builders import make_finding
 
 pytestmark = pytest.mark.django_db
 MODEL, PROMPT, RETRIEVAL, INFRASTRUCTURE = LAYERS
@@ -181,3 +182,16 @@ def test_a_condition_that_nobody_knows_is_refused():
     data["sections"]["prompt"][0]["when"] = "moonlight"
     with pytest.raises(ValueError, match="is no condition"):
         parse_checklist(data)
+
+
+def test_open_questions_are_answered_as_suggested_in_one_step(client, incident, helen):
+    client.force_login(helen)
+    url = reverse("review-suggested", args=[incident.number, "prompt"])
+    client.post(url)
+    assert not incident.checklist_answers.exists(), "nothing is known yet, so nothing is suggested"
+    make_finding(incident)
+    client.post(url)
+    answers = incident.checklist_answers.all()
+    assert answers and {answer.layer for answer in answers} == {"prompt"}
+    assert len({entry.batch for entry in AuditEntry.objects.filter(action="answer.save")}) == 1
+    assert Api(helen, incident.number).post("./review/retrieval/suggested/")["answered"]
