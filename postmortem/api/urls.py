@@ -19,7 +19,9 @@ from postmortem.api import (
     evidence_windows,
     facets,
     factors,
+    feeds,
     history,
+    hooks,
     incidents,
     labels,
     live,
@@ -132,6 +134,7 @@ _incident_patterns = [
 ]
 
 urlpatterns = [
+    path("hooks/changes/<uuid:public_id>/", hooks.receive_changes, name="change-hook"),
     _at("schema/", docs.SchemaView, "schema"),
     _at("docs/", docs.DocsView, "docs"),
     _at("auth/login/", sessions.SignInView, "login"),
@@ -153,6 +156,9 @@ urlpatterns = [
     _at("connections/", connections.ConnectionsView, "connections"),
     _at("connections/<int:pk>/", connections.ConnectionView, "connection"),
     _at("connections/<int:pk>/check/", connections.ConnectionCheckView, "connection-check"),
+    _at("feeds/", feeds.FeedsView, "feeds"),
+    _at("feeds/<int:pk>/", feeds.OneFeedView, "feed"),
+    _at("feeds/<int:pk>/secret/", feeds.FeedSecretView, "feed-secret"),
     _at("mappings/", mapping.SavedMappingsView, "mappings"),
     _at("incidents/", incidents.IncidentsView, "incidents"),
     path("incidents/<str:number>/", include(_incident_patterns)),

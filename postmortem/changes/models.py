@@ -1,5 +1,6 @@
-"""The four change logs of a feature."""
+"""The four change logs of a feature, and the feeds that may write to them."""
 
+import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -25,6 +26,7 @@ class Change(models.Model):
         FILE = "file", "File"
         LANGFUSE = "langfuse", "Langfuse prompts"
         HAND = "hand", "Typed by hand"
+        WEBHOOK = "webhook", "Webhook"
         EXAMPLE = "example", "Simulated example"
 
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="changes")
@@ -88,3 +90,45 @@ class ChangeRevision(models.Model):
 
     def __str__(self) -> str:
         return f"correction {self.number} of {self.change_id}"
+
+
+class ChangeFeed(models.Model):
+    """Something outside that sends changes to a feature's logs, signed with a secret."""
+
+    class Kind(models.TextChoices):
+        STANDARD = "standard", "Anything that signs (Standard Webhooks, CloudEvents, CDEvents)"
+        LANGFUSE = "langfuse", "Langfuse prompt versions"
+        GITHUB = "github", "GitHub releases and deployments"
+
+    public_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="change_feeds")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    secret_encrypted = models.BinaryField()
+    paused = models.BooleanField(default=False)
+    received = models.PositiveIntegerField(default=0)
+    last_received_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
+    made_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["feature", "name"], name="feed_name_once_per_feature")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.feature.name}"
+
+
+class ChangeDelivery(models.Model):
+    """One delivery that a feed took, so that it counts once."""
+
+    feed = models.ForeignKey(ChangeFeed, on_delete=models.CASCADE, related_name="deliveries")
+    delivery = models.CharField(max_length=300)
+    received_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["feed", "delivery"], name="delivery_counts_once")]
+
+    def __str__(self) -> str:
+        return self.delivery

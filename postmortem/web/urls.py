@@ -14,6 +14,7 @@ from postmortem.web import (
     delivery,
     evidence,
     facets,
+    feeds,
     graph_editor,
     history,
     incidents,
@@ -64,4 +65,5 @@ urlpatterns = [
     *delivery.urlpatterns,
     *branding.urlpatterns,
     *connections.urlpatterns,
+    *feeds.urlpatterns,
 ]

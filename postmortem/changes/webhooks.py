@@ -1,0 +1,231 @@
+"""Signed webhooks that tell changes: is it genuine, and which changes does it tell. Pure.
+
+Sources: Standard Webhooks 1.0 (standardwebhooks.com), Langfuse's prompt webhook, GitHub's webhooks, CloudEvents 1.0
+(structured and binary), CDEvents 0.4 (service events).
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from postmortem.changes.parse import read_change
+from postmortem.changes.prompts import change_id
+from postmortem.changes.records import ChangeRecord
+from postmortem.lib.clock import parse_moment
+from postmortem.lib.errors import UserError
+from postmortem.lib.layers import Layer
+
+MAX_BODY_BYTES = 1024 * 1024
+TOLERANCE_SECONDS = 300.0
+_MOST_CHANGES = 500
+_CDEVENTS = "dev.cdevents.service."
+_CD_WORDS = {"deployed": "deployed", "upgraded": "upgraded", "rolledback": "rolled back", "removed": "removed"}
+Headers = Mapping[str, str]
+
+
+class Forged(Exception):
+    """The signature, its age or its form is not what the secret would make."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PromptVersion:
+    name: str
+    version: int
+    created_at: datetime
+    commit_message: str | None
+    created_by: str | None
+
+
+def delivery_id(kind: str, headers: Headers, body: bytes, secret: str, now: float) -> str:
+    """Check the signature of a delivery and return the id that it may come under once.
+
+    `headers` have lower-case names, `now` is seconds since 1970. Raises Forged.
+    """
+    if kind == "langfuse":
+        parts = dict(part.split("=", 1) for part in headers.get("x-langfuse-signature", "").split(",") if "=" in part)
+        stamp = parts.get("t", "")
+        _fresh(stamp, now)
+        _same(parts.get("v1", ""), _hex(secret, f"{stamp}.".encode() + body))
+        return f"{stamp}:{hashlib.sha256(body).hexdigest()}"
+    if kind == "github":
+        _same(headers.get("x-hub-signature-256", ""), "sha256=" + _hex(secret, body))
+        identifier = headers.get("x-github-delivery", "")
+        if not identifier:
+            raise Forged
+        # GitHub signs no time, so what came once under this body never counts again.
+        return hashlib.sha256(body).hexdigest()
+    identifier, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    _fresh(stamp, now)
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Forged from error
+    wanted = base64.b64encode(hmac.digest(key, f"{identifier}.{stamp}.".encode() + body, "sha256")).decode()
+    given = [
+        part.removeprefix("v1,") for part in headers.get("webhook-signature", "").split() if part.startswith("v1,")
+    ]
+    if not identifier or not any(hmac.compare_digest(one.encode(), wanted.encode()) for one in given):
+        raise Forged
+    return identifier[:200]
+
+
+def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
+    """The changes that a genuine delivery tells; none for an event that tells no change (a ping, a failed deployment).
+
+    Raises UserError with one sentence for what cannot be read.
+    """
+    try:
+        value = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise UserError("The body is not JSON.") from error
+    if kind == "langfuse":
+        return _langfuse(_object(value))
+    if kind == "github":
+        return _github(headers.get("x-github-event", ""), _object(value))
+    entries = value if isinstance(value, list) else [value]
+    if len(entries) > _MOST_CHANGES:
+        raise UserError(f"The delivery tells more than {_MOST_CHANGES} changes; send several.")
+    return [record for entry in entries if (record := _generic(_object(entry), headers)) is not None]
+
+
+def _generic(entry: dict[str, Any], headers: Headers) -> ChangeRecord | None:
+    """The open format, a CDEvent, or a CloudEvent around either; binary CloudEvents put their facts in headers."""
+    identifier, moment, kind, data = "", "", "", entry
+    if "specversion" in entry:
+        identifier, moment, kind = (str(entry.get(name) or "") for name in ("id", "time", "type"))
+        data = _object(entry.get("data") or {})
+    elif "ce-specversion" in headers:
+        identifier, moment, kind = (headers.get(f"ce-{name}", "") for name in ("id", "time", "type"))
+    context = data.get("context")
+    if isinstance(context, Mapping) and str(context.get("type", "")).startswith("dev.cdevents."):
+        return _cdevent(data, context)
+    if kind.startswith("dev.cdevents."):
+        raise UserError("A CDEvent needs its “context” and “subject” in the data.")
+    fields = dict(data)
+    fields.setdefault("id", identifier)
+    fields.setdefault("at", moment)
+    return read_change(fields)
+
+
+def _cdevent(data: Mapping[str, Any], context: Mapping[str, Any]) -> ChangeRecord | None:
+    kind = str(context["type"])
+    word = next((word for name, word in _CD_WORDS.items() if kind.startswith(f"{_CDEVENTS}{name}.")), "")
+    if not word:
+        return None
+    subject = data.get("subject")
+    content = subject.get("content") if isinstance(subject, Mapping) else None
+    if not isinstance(subject, Mapping) or not isinstance(content, Mapping):
+        raise UserError("A CDEvent needs a “subject” with “content”.")
+    artifact = str(content.get("artifactId") or "")
+    place = content.get("environment")
+    environment = str(place.get("id") or "") if isinstance(place, Mapping) else ""
+    version = artifact.split("?", 1)[0].rsplit("@", 1)[-1] if "@" in artifact else ""
+    return read_change(
+        {
+            "id": f"cdevents:{str(context.get('id') or '')[:180]}", "layer": Layer.INFRASTRUCTURE.value,
+            "at": str(context.get("timestamp") or ""),
+            "summary": f"{str(subject.get('id') or 'service')[:120]} {word} {artifact[:120]}".strip(),
+            "facet": "release" if version else None, "to_version": version[:200] or None,
+            "scope": {"environment": [environment[:200]]} if environment else {},
+            "is_rollback": word == "rolled back",
+        }
+    )  # fmt: skip
+
+
+def _langfuse(event: dict[str, Any]) -> list[ChangeRecord]:
+    prompt = event.get("prompt")
+    if event.get("type") != "prompt-version" or not isinstance(prompt, Mapping):
+        raise UserError("This is no prompt-version event; let the webhook send prompt events alone.")
+    if event.get("action") == "deleted":
+        return []
+    name, version = str(prompt.get("name") or "")[:200], prompt.get("version")
+    if not name or not isinstance(version, int) or isinstance(version, bool):
+        raise UserError("The prompt needs a name and a whole number as version.")
+    labels = prompt.get("labels")
+    live = isinstance(labels, list) and "production" in labels
+    moved = event.get("action") == "updated"
+    if moved and not live:
+        return []  # the other half of a label move
+    at = _moment(prompt.get("updatedAt") if moved else prompt.get("createdAt"), event.get("timestamp"))
+    made = _PromptVersion(name, version, at, None, None)
+    message = str(prompt.get("commitMessage") or "").strip().split("\n")[0]
+    what = f"Prompt {name} v{version}" + (" is production now" if moved else "") + (f": {message}" if message else "")
+    identifier = change_id(made) if not moved else f"{change_id(made)}:production:{int(at.timestamp())}"
+    return [
+        ChangeRecord(
+            id=identifier, layer=Layer.PROMPT, at=at, until=at, scope={"prompt": (name,)}, facet="prompt_version",
+            to_version=str(version), summary=what[:300], actor=str(prompt.get("createdBy") or "")[:200],
+        )
+    ]  # fmt: skip
+
+
+def _github(event: str, body: dict[str, Any]) -> list[ChangeRecord]:
+    repository = body.get("repository")
+    name = str(repository.get("full_name") or "")[:120] if isinstance(repository, Mapping) else ""
+    if event == "release" and body.get("action") == "published":
+        release = _object(body.get("release"))
+        tag = str(release.get("tag_name") or "")[:200]
+        fields: dict[str, Any] = {
+            "id": f"github:release:{release.get('id')}", "at": str(release.get("published_at") or ""),
+            "summary": f"{name} release {tag}"[:300], "to_version": tag, "facet": "release" if tag else None,
+            "link": str(release.get("html_url") or "")[:1000], "actor": _login(release.get("author")),
+        }  # fmt: skip
+    elif event == "deployment_status":
+        status, deployment = _object(body.get("deployment_status")), _object(body.get("deployment"))
+        if status.get("state") != "success":
+            return []
+        sha, ref = str(deployment.get("sha") or "")[:40], str(deployment.get("ref") or "")[:120]
+        environment = str(deployment.get("environment") or "")[:200]
+        fields = {
+            "id": f"github:deployment:{deployment.get('id')}", "at": str(status.get("created_at") or ""),
+            "summary": f"{name} {ref or sha[:12]} deployed to {environment or 'production'}"[:300],
+            "scope": {"environment": [environment]} if environment else {},
+            "facet": "release" if sha else None, "to_version": sha or None,
+            "link": str(status.get("target_url") or "")[:1000], "actor": _login(deployment.get("creator")),
+        }  # fmt: skip
+    else:
+        return []
+    return [read_change({"layer": Layer.INFRASTRUCTURE.value, **fields})]
+
+
+def _login(person: object) -> str:
+    return str(person.get("login") or "")[:200] if isinstance(person, Mapping) else ""
+
+
+def _moment(*values: object) -> datetime:
+    for value in values:
+        try:
+            return parse_moment(str(value))
+        except (ValueError, OverflowError):
+            continue
+    raise UserError("The event names no time.")
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError("A change is told as a JSON object.")
+    return value
+
+
+def _fresh(stamp: str, now: float) -> None:
+    if not stamp.isascii() or not stamp.isdecimal() or len(stamp) > 12 or abs(now - int(stamp)) > TOLERANCE_SECONDS:
+        raise Forged
+
+
+def _hex(secret: str, data: bytes) -> str:
+    return hmac.digest(secret.encode(), data, "sha256").hex()
+
+
+def _same(given: str, wanted: str) -> None:
+    if not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise Forged
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
