@@ -67,7 +67,7 @@ def label_state(incident: Incident) -> tuple[int, datetime | None, datetime | No
 
 def label_history(incident: Incident) -> QuerySet[TraceLabel]:
     """Every label of the incident, the newest first."""
-    return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-at", "-id")
+    return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-id")
 
 
 @lru_cache(maxsize=64)
