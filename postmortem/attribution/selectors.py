@@ -68,13 +68,12 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
     """
     moments = {
         name: format_moment(value) if (value := getattr(incident, name)) else None
-        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at", "mitigated_at")
+        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at")
     }
     blobs = EvidenceBlob.objects.filter(imports__incident=incident).distinct().order_by("sha256")
     return {
         "signal": incident.signal,
         "worse": incident.worse,
-        "suspected_layer": incident.suspected_layer,
         **moments,
         "changes": sorted(
             [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256", "revision")
