@@ -187,7 +187,8 @@ def test_the_list_asks_the_same_number_of_queries_for_many(
     client.get(url(incident))
     with CaptureQueriesContext(connection) as many:
         client.get(url(incident))
-    assert len(many) <= len(few) <= 60
+    # At most one more, however many items there are.
+    assert len(many) <= len(few) + 1 <= 60
     with django_assert_max_num_queries(12):
         client.get(reverse("my-actions"))
 
