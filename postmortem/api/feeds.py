@@ -51,6 +51,12 @@ class MadeFeedSerializer(FeedSerializer):
         fields = (*FeedSerializer.Meta.fields, "secret")
 
 
+class NewSecretSerializer(serializers.Serializer):
+    """The secret that Langfuse made; the other kinds get one from here."""
+
+    secret = serializers.CharField(max_length=300, required=False, default="", write_only=True)
+
+
 class FeedStateSerializer(serializers.Serializer):
     """Whether it is paused."""
 
@@ -102,11 +108,12 @@ class FeedSecretView(ApiView):
 
     serializer_class = MadeFeedSerializer
 
-    @extend_schema(request=None, responses=MadeFeedSerializer)
+    @extend_schema(request=NewSecretSerializer, responses=MadeFeedSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """A new one; the old one counts no more."""
         feed = get_object_or_404(feeds.feeds(), pk=pk)
-        return Response(_made(feed, feeds.rotate_secret(feed=feed, by=self.person)))
+        given = self.body(NewSecretSerializer)["secret"]
+        return Response(_made(feed, feeds.rotate_secret(feed=feed, by=self.person, secret=given)))
 
 
 def _made(feed: ChangeFeed, secret: str) -> dict[str, object]:

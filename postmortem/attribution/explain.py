@@ -49,7 +49,12 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
         for position, change in enumerate(fit.case.changes)
     }
     split_by_facet = mix_split(
-        fit.columns.signal, fit.baseline.groups, windows.before, windows.after, fit.columns.count
+        fit.columns.signal,
+        fit.baseline.groups,
+        windows.before,
+        windows.after,
+        each=fit.columns.count,
+        squares=fit.columns.squares,
     )
     ranked = [_of_change(fit, position, contrasts, signal) for position in range(len(fit.case.changes))]
     ranked.append(_of_unlogged(fit, signal))
@@ -200,10 +205,9 @@ def _of_mix(probability: float, mix: MixSplit | None, signal: SignalFacts) -> Hy
     if mix is None:
         sentence = "The traces record no group whose share could have moved."
     else:
-        part = Estimate(mix.mix, (mix.mix, mix.mix))
         sentence = (
-            f"Of the change of {points(mix.total, signal)}, {points(part.estimate, signal)} come from other requests "
-            f"(by {mix.facet}) and {points(mix.within, signal)} from within the same kind of requests."
+            f"Of the change of {points(mix.total, signal)}, {difference_text(mix.mix, signal)} come from other "
+            f"requests (by {mix.facet}) and {difference_text(mix.within, signal)} from within the same kind."
         )
     return Hypothesis("mix", (), None, probability, None, "The traffic mix moved, nothing got worse", sentence)
 
@@ -219,4 +223,4 @@ def mix_sentence(mix: MixSplit | None, signal: SignalFacts) -> str:
     """What the mix accounts for, for the lede."""
     if mix is None:
         return ""
-    return signed(f"The traffic mix accounts for {points(mix.mix, signal)} of {points(mix.total, signal)}.")
+    return signed(f"The traffic mix accounts for {points(mix.mix.estimate, signal)} of {points(mix.total, signal)}.")

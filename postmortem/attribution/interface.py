@@ -162,8 +162,10 @@ def _mix(mix: MixSplit | None) -> Json | None:
         return None
     return {
         "total": mix.total,
-        "mix": mix.mix,
-        "within": mix.within,
+        "mix": mix.mix.estimate,
+        "mix_interval": list(mix.mix.interval),
+        "within": mix.within.estimate,
+        "within_interval": list(mix.within.interval),
         "facet": mix.facet,
         "groups": [
             {
@@ -172,6 +174,8 @@ def _mix(mix: MixSplit | None) -> Json | None:
                 "share_after": group.share_after,
                 "mean_before": group.mean_before,
                 "mean_after": group.mean_after,
+                "count_before": group.count_before,
+                "count_after": group.count_after,
             }
             for group in mix.groups
         ],

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from postmortem.attribution.columns import Columns, Facet
-from postmortem.attribution.shapes import MixGroup, MixSplit
+from postmortem.attribution.shapes import Estimate, Interval, MixGroup, MixSplit
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
 _MAX_GROUPS = 12
+_DRAWS, _DICE = 400, 20_260  # the same dice each time: a run repeated says the same
 
 
 def split(
@@ -41,6 +42,50 @@ def split(
     return mix, within, share_0, share_1, mean_0, mean_1
 
 
+def part_intervals(
+    values: Floats,
+    groups: npt.NDArray[np.integer],
+    before: Masks,
+    after: Masks,
+    *,
+    each: Floats | None = None,
+    squares: Floats | None = None,
+) -> tuple[Interval, Interval]:
+    """95 % intervals of the mix part and the within part of `split`, of rows with Σy² `squares`.
+
+    A parametric bootstrap: shares are Dirichlet draws of the counts, means normal draws with the pooled spread.
+    """
+    size = int(groups.max(initial=-1)) + 1
+    of_row = np.ones(values.size) if each is None else each
+    squared = values * values if squares is None else squares
+    counts, means, errors = [], [], []
+    for mask in (before, after):
+        count = np.bincount(groups[mask], weights=of_row[mask], minlength=size)
+        total = np.bincount(groups[mask], weights=(of_row * values)[mask], minlength=size)
+        square = np.bincount(groups[mask], weights=squared[mask], minlength=size)
+        mean = np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
+        left = np.maximum(square - np.nan_to_num(total * mean), 0.0).sum()
+        counts.append(count)
+        means.append(mean)
+        errors.append(np.sqrt(left / max(float(count.sum()) - size, 1.0) / np.maximum(count, 1)))
+    dice = np.random.default_rng(_DICE)
+    shares = [dice.dirichlet(count + 1e-3, _DRAWS) for count in counts]
+    drawn = []
+    for side, other in ((0, 1), (1, 0)):
+        known = counts[side] > 0
+        level = np.nan_to_num(np.where(known, means[side], means[other]))
+        error = np.where(known, errors[side], errors[other])
+        drawn.append(level + dice.standard_normal((_DRAWS, size)) * error)
+    mix = ((shares[1] - shares[0]) * (drawn[0] + drawn[1]) / 2).sum(axis=1)
+    within = ((drawn[1] - drawn[0]) * (shares[0] + shares[1]) / 2).sum(axis=1)
+    return _middle(mix), _middle(within)
+
+
+def _middle(draws: Floats) -> Interval:
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def mix_share(columns: Columns, groups: npt.NDArray[np.integer], before: Masks, after: Masks, *, worse: str) -> float:
     """Share of the harm between two windows that the mix accounts for, 0 to 1, times how surely there is a harm."""
     first, second = columns.moments(before), columns.moments(after)
@@ -57,29 +102,34 @@ def mix_share(columns: Columns, groups: npt.NDArray[np.integer], before: Masks, 
 
 
 def mix_split(
-    values: Floats, facets: Mapping[str, Facet], before: Masks, after: Masks, each: Floats | None = None
+    values: Floats,
+    facets: Mapping[str, Facet],
+    before: Masks,
+    after: Masks,
+    *,
+    each: Floats | None = None,
+    squares: Floats | None = None,
 ) -> MixSplit | None:
     """The split by the facet whose mix part is largest; None without such facets or with an empty window."""
     if not before.any() or not after.any() or not facets:
         return None
-    best: MixSplit | None = None
-    for name, facet in facets.items():
-        codes = np.where(facet.codes < 0, len(facet.values), facet.codes)
-        mix, within, share_0, share_1, mean_0, mean_1 = split(values, codes, before, after, each)
-        if best is not None and abs(mix) <= abs(best.mix):
-            continue
-        labels = [*facet.values, "other or not recorded"]
-        order = np.argsort(-np.maximum(share_0, share_1), kind="stable")[:_MAX_GROUPS]
-        best = MixSplit(
-            total=mix + within, mix=mix, within=within, facet=name,
-            groups=tuple(
-                MixGroup(
-                    labels[i], float(share_0[i]), float(share_1[i]),
-                    None if np.isnan(mean_0[i]) else float(mean_0[i]),
-                    None if np.isnan(mean_1[i]) else float(mean_1[i]),
-                )
-                for i in order
-                if share_0[i] or share_1[i]
-            ),
-        )  # fmt: skip
-    return best
+    coded = {name: np.where(facet.codes < 0, len(facet.values), facet.codes) for name, facet in facets.items()}
+    parts = {name: split(values, codes, before, after, each) for name, codes in coded.items()}
+    name = max(parts, key=lambda one: abs(parts[one][0]))
+    mix, within, share_0, share_1, mean_0, mean_1 = parts[name]
+    mix_interval, within_interval = part_intervals(values, coded[name], before, after, each=each, squares=squares)
+    of_row = np.ones(values.size) if each is None else each
+    sizes = [float(of_row[mask].sum()) for mask in (before, after)]
+    labels = [*facets[name].values, "other or not recorded"]
+    order = np.argsort(-np.maximum(share_0, share_1), kind="stable")[:_MAX_GROUPS]
+    groups = tuple(
+        MixGroup(
+            labels[i], float(share_0[i]), float(share_1[i]),
+            None if np.isnan(mean_0[i]) else float(mean_0[i]),
+            None if np.isnan(mean_1[i]) else float(mean_1[i]),
+            round(float(share_0[i]) * sizes[0]), round(float(share_1[i]) * sizes[1]),
+        )
+        for i in order
+        if share_0[i] or share_1[i]
+    )  # fmt: skip
+    return MixSplit(mix + within, Estimate(mix, mix_interval), Estimate(within, within_interval), name, groups)

@@ -164,6 +164,8 @@ class MixGroup:
     share_after: float
     mean_before: float | None
     mean_after: float | None
+    count_before: int
+    count_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,8 @@ class MixSplit:
     """Kitagawa's split of the change in the mean: total = mix + within."""
 
     total: float
-    mix: float
-    within: float
+    mix: Estimate
+    within: Estimate
     facet: str
     groups: tuple[MixGroup, ...]
 

@@ -72,7 +72,8 @@ def delivery_id(kind: str, headers: Headers, body: bytes, secret: str, now: floa
     ]
     if not identifier or not any(hmac.compare_digest(one.encode(), wanted.encode()) for one in given):
         raise Forged
-    return identifier[:200]
+    # Ids of any length are told apart, and none is longer than the column that keeps it.
+    return identifier if len(identifier) <= 200 else hashlib.sha256(identifier.encode()).hexdigest()
 
 
 def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
@@ -80,10 +81,7 @@ def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
 
     Raises UserError with one sentence for what cannot be read.
     """
-    try:
-        value = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise UserError("The body is not JSON.") from error
+    value = _read(body, may_be_lines=kind == "standard")
     if kind == "langfuse":
         return _langfuse(_object(value))
     if kind == "github":
@@ -91,7 +89,26 @@ def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
     entries = value if isinstance(value, list) else [value]
     if len(entries) > _MOST_CHANGES:
         raise UserError(f"The delivery tells more than {_MOST_CHANGES} changes; send several.")
+    if len(entries) > 1 and "ce-specversion" in headers:
+        raise UserError("A binary CloudEvent tells one change; send a list in the open format or several events.")
     return [record for entry in entries if (record := _generic(_object(entry), headers)) is not None]
+
+
+def _read(body: bytes, *, may_be_lines: bool) -> Any:
+    """JSON, or where they may be, JSON Lines as a list."""
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        lines = [line for line in body.splitlines() if line.strip()]
+        if not may_be_lines or len(lines) < 2:
+            raise UserError("The body is not JSON.") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line, parse_constant=_refuse))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"Line {number} of the body is not JSON.") from error
+    return found
 
 
 def _generic(entry: dict[str, Any], headers: Headers) -> ChangeRecord | None:

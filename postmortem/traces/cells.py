@@ -1,7 +1,7 @@
 """Cells: traces that agree on their facets and on a bin of time, as count, sum and sum of squares.
 
 The join and the attribution read nothing else, so their cost does not grow with the number of traces. Three
-suppliers make the same cells: pure records (here), the fact table (selectors.py), and a metrics endpoint. Pure.
+suppliers make the same cells: records (here), stored traces (stored_cells.py), a metrics endpoint. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ One reader serves API pages, trace downloads, table exports, old trace bodies an
 stored bytes can be read back the same way as they were imported.
 """
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -25,10 +23,9 @@ from postmortem.traces.normalise import (
 from postmortem.traces.otlp import is_otlp, rows_of_otlp
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.server_rows import is_server_answer, rows_of_answer
-from postmortem.traces.tables import decoded, is_parquet, parquet_rows
+from postmortem.traces.tables import csv_table, decoded, is_parquet, parquet_rows
 from postmortem.traces.values import MAX_DEPTH, MAX_ID, check_depth, load_json, measure, moment, number, short_text
 
-_MAX_FIELD = 5_000_000  # characters in one CSV cell: an input may be long
 # Columns that Langfuse itself names in a table export; every other one is a score.
 _TABLE_COLUMNS = frozenset(
     re.findall(
@@ -267,27 +264,14 @@ def _list_cell(text: str) -> list[str]:
 
 
 def _csv_rows(text: str, what: str) -> Iterator[Row]:
-    csv.field_size_limit(_MAX_FIELD)
-    reader = csv.reader(io.StringIO(text), strict=True)
-    try:
-        header = next(reader, [])
-        names = [name.strip() for name in header]
-        if not {"id", "traceId", "trace_id"} & set(names) or len(names) < 2:
-            raise UserError(
-                f"{what} is neither JSON nor a Langfuse table export: its first line names no id column. "
-                "Upload a trace download, a table export or traces.jsonl."
-            )
-        for cells in reader:
-            if not any(cells):
-                continue
-            if len(cells) != len(names):
-                raise UserError(
-                    f"{what}, line {reader.line_num}: {len(cells)} cells, but the header names {len(names)} columns."
-                )
-            filled = {name: _cell(cell) for name, cell in zip(names, cells, strict=True) if name and cell != ""}
-            yield _row(filled, reader.line_num, what)
-    except csv.Error as error:
-        raise UserError(f"{what}, line {reader.line_num}: this is not valid CSV ({error}).") from error
+    names, rows = csv_table(text, what)
+    if not {"id", "traceId", "trace_id"} & set(names) or len(names) < 2:
+        raise UserError(
+            f"{what} is neither JSON nor a Langfuse table export: its first line names no id column. "
+            "Upload a trace download, a table export or traces.jsonl."
+        )
+    for line, cells in rows:
+        yield _row({name: _cell(cell) for name, cell in cells.items()}, line, what)
 
 
 def _cell(cell: str) -> Any:

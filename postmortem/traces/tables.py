@@ -14,7 +14,7 @@ from postmortem.lib.errors import UserError
 from postmortem.traces.values import MAX_DEPTH, check_depth, load_json
 
 MAX_COLUMNS = 300
-_MAX_CELL = 5_000_000
+_MAX_CELL = 5_000_000  # characters: an input may be long
 _DEEPEST_PATH = 4
 _BATCH = 2_000
 _PARQUET = b"PAR1"
@@ -127,27 +127,39 @@ def _flat(row: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str,
 
 
 def _csv(text: str, what: str) -> Iterator[tuple[int, Cells]]:
-    csv.field_size_limit(_MAX_CELL)
     first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
+    names, rows = csv_table(text, what, delimiter=max(",;\t", key=first.count))
+    if len(names) < 2:
+        raise UserError(f"{what} has one column; a table of traces names at least an id and a time in its first line.")
+    if len(names) > MAX_COLUMNS:
+        raise UserError(f"{what} has more than {MAX_COLUMNS} columns; that is no table of traces.")
+    if len(set(names)) != len(names):
+        raise UserError(f"{what}, line 1: a column is named twice; give each column its own name.")
+    yield from rows
+
+
+def csv_table(text: str, what: str, *, delimiter: str = ",") -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """The column names of a CSV, and (line, filled cells) of its rows. Raises UserError naming the line."""
+    csv.field_size_limit(_MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip()[:200] for name in next(reader, [])]
-        if len(names) < 2:
-            raise UserError(
-                f"{what} has one column; a table of traces names at least an id and a time in its first line."
-            )
-        if len(names) > MAX_COLUMNS:
-            raise UserError(f"{what} has more than {MAX_COLUMNS} columns; that is no table of traces.")
-        if len(set(names)) != len(names):
-            raise UserError(f"{what}, line 1: a column is named twice; give each column its own name.")
-        for cells in reader:
-            if not any(cells):
-                continue
-            if len(cells) != len(names):
-                raise UserError(
-                    f"{what}, line {reader.line_num}: {len(cells)} cells, but the header names {len(names)} columns."
-                )
-            yield reader.line_num, {name: cell for name, cell in zip(names, cells, strict=True) if name and cell != ""}
     except csv.Error as error:
         raise UserError(f"{what}, line {reader.line_num}: this is not valid CSV ({error}).") from error
+
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            for cells in reader:
+                if not any(cells):
+                    continue
+                if len(cells) != len(names):
+                    raise UserError(
+                        f"{what}, line {reader.line_num}: {len(cells)} cells, "
+                        f"but the header names {len(names)} columns."
+                    )
+                filled = {name: cell for name, cell in zip(names, cells, strict=True) if name and cell != ""}
+                yield reader.line_num, filled
+        except csv.Error as error:
+            raise UserError(f"{what}, line {reader.line_num}: this is not valid CSV ({error}).") from error
+
+    return names, rows()

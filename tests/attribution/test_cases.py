@@ -112,7 +112,7 @@ def test_a_shift_of_the_traffic_mix_is_told_from_a_regression() -> None:
     assert result.drop.interval[1] < -0.05
     assert result.mix is not None
     assert result.mix.facet == "prompt"
-    assert result.mix.mix == pytest.approx(result.mix.total, abs=0.05)
+    assert result.mix.mix.estimate == pytest.approx(result.mix.total, abs=0.05)
     changes = [one.probability for one in result.hypotheses if one.kind == "change"]
     assert _kind(result, "mix").probability > max(changes)
     assert _kind(result, "mix").probability > _kind(result, "none").probability
@@ -239,7 +239,7 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
         assert layer["verdict"] in {"ruled_in", "ruled_out", "open"}
         assert all(set(one) == {"text", "change"} for one in [*layer["for"], *layer["against"]])
     assert set(result["reconciliation"]) == {"never_observed", "never_logged"}
-    assert set(result["mix"]) == {"total", "mix", "within", "facet", "groups"}
+    assert set(result["mix"]) == {"total", "mix", "mix_interval", "within", "within_interval", "facet", "groups"}
     assert result["counts"] == {"traces": 3000, "with_signal": 3000, "changes": 5}
 
 

@@ -55,6 +55,15 @@ class TestEvents:
         binary = {"ce-specversion": "1.0", "ce-id": "b-1", "ce-time": "2026-03-09T11:00:00Z", "ce-type": "x"}
         assert self.one("standard", inner, **binary).id == "b-1"
 
+    def test_lines_are_a_list_and_a_binary_cloudevent_is_one(self):
+        other = CHANGE | {"id": "deploy-2"}
+        lines = "\n".join(json.dumps(one) for one in (CHANGE, other)).encode()
+        assert [record.id for record in records_of("standard", {}, lines)] == ["deploy-1", "deploy-2"]
+        with pytest.raises(UserError, match="Line 2"):
+            records_of("standard", {}, json.dumps(CHANGE).encode() + b"\n{")
+        with pytest.raises(UserError, match="one change"):
+            records_of("standard", {"ce-specversion": "1.0", "ce-id": "b"}, json.dumps([CHANGE, other]).encode())
+
     def test_cdevents_of_services(self):
         found = self.one("standard", CD)
         assert found.summary.startswith("assistant upgraded")
@@ -180,6 +189,15 @@ class TestDeliveries:
         headers = {"x-hub-signature-256": signed, "x-github-delivery": "d-1", "x-github-event": "ping"}
         assert send(client, github, b"{}", headers).json()["added"] == 0
 
+    def test_ids_that_begin_alike_are_two_deliveries(self, client, admin):
+        feed, secret = made(admin)
+        body = json.dumps(CHANGE).encode()
+        for last in "ab":
+            answer = send(client, feed, body, standard(secret, body, identifier="x" * 300 + last))
+            assert "repeated" not in answer.json()
+        feed.refresh_from_db()
+        assert feed.received == 2
+
     def test_a_faulty_delivery_is_told_to_both_and_may_come_again(self, client, admin):
         feed, secret = made(admin)
         body = b'{"id": "x", "layer": "kitchen", "at": "2026-03-09T09:40:00Z"}'
@@ -248,3 +266,7 @@ class TestPages:
         assert api.ask("patch", f"feeds/{feed['id']}/", {"paused": True})["paused"] is True
         assert api.ask("post", f"feeds/{feed['id']}/secret/")["secret"] != feed["secret"]
         api.ask("delete", f"feeds/{feed['id']}/", expect=204)
+        theirs = api.ask("post", "feeds/", new | {"kind": "langfuse", "secret": "lf-whsec_12345678"}, expect=201)
+        renewed = api.ask("post", f"feeds/{theirs['id']}/secret/", {"secret": "lf-whsec_87654321"})
+        assert renewed["secret"] == "lf-whsec_87654321"
+        api.ask("post", f"feeds/{theirs['id']}/secret/", {}, expect=400)

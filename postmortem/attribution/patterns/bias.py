@@ -87,7 +87,7 @@ def detect(given: PatternInput) -> PatternFinding:
         numbers=numbers,
         picture=picture,
         evidence_for=tuple(told),
-        traces=given.ids(inside & (given.sign * given.values > given.sign * float(np.nanmean(given.values)))),
+        traces=given.ids(inside & given.is_worse_than(float(np.nanmean(given.values)))),
         actions=(
             SuggestedAction(
                 f"Watch the gap between groups of {facet} and alert on it",

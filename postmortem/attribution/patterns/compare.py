@@ -1,22 +1,29 @@
 """Comparisons that several detectors make: levels, differences in the direction of harm, many slices at once. Pure.
 
-Benjamini and Hochberg 1995 for many looks; Kitagawa 1955 (as in mix.py) with a parametric bootstrap for its interval.
+Benjamini and Hochberg 1995 for many looks; Mantel and Haenszel 1959 within spans of time; Kitagawa 1955 as in mix.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
+from postmortem.attribution.contrasts import EXPOSED, SAME_TIME_SECONDS, UNEXPOSED
 from postmortem.attribution.intervals import Z95, Moments, difference_of, level_of
+from postmortem.attribution.mix import part_intervals, split
 from postmortem.attribution.patterns.shapes import Floats, Masks, Number, PatternInput, Words
 from postmortem.attribution.shapes import Estimate, Level, SignalFacts
-from postmortem.changes.exposure import exposure_matrix
+from postmortem.attribution.stratified import cells_of, mean_difference, risk_difference
+from postmortem.changes.exposure import OUTSIDE, exposure_matrix
 from postmortem.changes.records import ChangeRecord
 
 FEWEST = 30  # traces on a side below which nothing is said of it
 FALSE_DISCOVERIES = 0.05
-EXPOSED, UNEXPOSED = 0.5, 0.05
+_ENOUGH_TOGETHER = 3 * FEWEST  # traces a side that ran in the same spans, to compare within them
+
+Spans = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,22 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Sides:
+    """Traces without a change and with it; `times` numbers the spans to compare within, None: after against before."""
+
+    without: Masks
+    with_it: Masks
+    times: Spans | None
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
-    """One value of a facet, compared; `q` is its false discovery rate among all slices of the same look."""
+    """One value of a facet, compared with itself and with the rest; `q` is of the latter, see `slices`."""
 
     facet: str
     value: str
     compared: Compared
+    beyond: Estimate  # how much more harm than the rest of the traffic shows
     q: float
 
     @property
@@ -55,39 +72,79 @@ class Slice:
 
 
 def compare(
-    given: PatternInput, first: Masks, second: Masks, *, values: Floats | None = None, worse: str = ""
+    given: PatternInput,
+    first: Masks,
+    second: Masks,
+    *,
+    values: Floats | None = None,
+    worse: str = "",
+    times: Spans | None = None,
 ) -> Compared | None:
-    """Level of the second group against the first; None if either has fewer than FEWEST traces with the signal."""
+    """Level of the second group against the first; None if either has fewer than FEWEST traces with the signal.
+
+    With `times` (a span's number for every trace) only traces of the same span are compared, and the levels are
+    those of the pooled strata.
+    """
     data = given.values if values is None else values
     known = np.isfinite(data)
-    one, other = Moments.of(data[first & known]), Moments.of(data[second & known])
+    first, second = first & known, second & known
+    one, other = Moments.of(data[first]), Moments.of(data[second])
     if min(one.count, other.count) < FEWEST:
         return None
-    binary = bool(np.isin(data[known & (first | second)], (0.0, 1.0)).all())
+    binary = bool(np.isin(data[first | second], (0.0, 1.0)).all())
+    levels = (level_of(one, binary=binary), level_of(other, binary=binary))
     difference = difference_of(other, one, binary=binary)
-    direction = worse or given.worse
+    if times is not None:
+        rows = first | second
+        contrast = (risk_difference if binary else mean_difference)(cells_of(data[rows], second[rows], times[rows]))
+        if contrast is None or min(contrast.exposed_count, contrast.unexposed_count) < FEWEST:
+            return None
+        difference = Estimate(contrast.difference, contrast.interval)
+        levels = (
+            _pooled(contrast.unexposed_mean, contrast.unexposed_count, one.variance, binary=binary),
+            _pooled(contrast.exposed_mean, contrast.exposed_count, other.variance, binary=binary),
+        )
+    return Compared(*levels, difference, _harm(difference, worse or given.worse))
+
+
+def _pooled(mean: float, count: int, variance: float, *, binary: bool) -> Level:
+    return level_of(Moments(count, mean * count, (mean**2 + variance) * count), binary=binary)
+
+
+def _harm(difference: Estimate, worse: str) -> Estimate:
     low, high = difference.interval
-    harm = Estimate(-difference.estimate, (-high, -low)) if direction == "lower" else difference
-    return Compared(level_of(one, binary=binary), level_of(other, binary=binary), difference, harm)
+    return Estimate(-difference.estimate, (-high, -low)) if worse == "lower" else difference
+
+
+def false_discovery_rates(harms: Sequence[tuple[float, float]]) -> list[float]:
+    """Benjamini and Hochberg's q of many (harm, standard error), each tested for harm above 0."""
+    if not harms:
+        return []
+    chances = [float(stats.norm.sf(harm / max(error, 1e-12))) for harm, error in harms]
+    return [float(q) for q in stats.false_discovery_control(np.clip(chances, 0.0, 1.0), method="bh")]
 
 
 def slices(
-    given: PatternInput, facets: tuple[str, ...], first: Masks, second: Masks, *, values: Floats | None = None
+    given: PatternInput, facets: tuple[str, ...], first: Masks, second: Masks, times: Spans | None
 ) -> list[Slice]:
-    """Every value of these facets that has enough traces on both sides, with Benjamini-Hochberg over all of them."""
-    found: list[tuple[str, str, Compared]] = []
+    """Every value of these facets that has enough traces on both sides, set against the rest of the traffic.
+
+    `q` is the false discovery rate, over all of them, of "it got worse by more than the rest did": a fall of
+    everything alike is no slice's own, and one slice's fall does not hide in a large aggregate.
+    """
+    found: list[tuple[str, str, Compared, Estimate]] = []
     for facet in facets:
         words = given.facet(facet)
         for value in sorted(set(words[first | second]) - {""}):
             inside = words == value
-            compared = compare(given, first & inside, second & inside, values=values)
-            if compared is not None:
-                found.append((facet, str(value), compared))
-    if not found:
-        return []
-    chances = [float(stats.norm.sf(one.harm.estimate / max(one.error, 1e-12))) for *_, one in found]
-    rates = stats.false_discovery_control(np.clip(chances, 0.0, 1.0), method="bh")
-    return [Slice(facet, value, one, float(q)) for (facet, value, one), q in zip(found, rates, strict=True)]
+            own = compare(given, first & inside, second & inside, times=times)
+            rest = compare(given, first & ~inside, second & ~inside, times=times)
+            if own is not None and rest is not None:
+                found.append((facet, str(value), own, gap_between(own, rest)))
+    rates = false_discovery_rates(
+        [(gap.estimate, (gap.interval[1] - gap.interval[0]) / (2 * Z95)) for *_, gap in found]
+    )
+    return [Slice(facet, value, own, gap, q) for (facet, value, own, gap), q in zip(found, rates, strict=True)]
 
 
 def gap_between(one: Compared, other: Compared) -> Estimate:
@@ -97,12 +154,19 @@ def gap_between(one: Compared, other: Compared) -> Estimate:
     return Estimate(gap, (gap - half, gap + half))
 
 
-def exposed_sides(given: PatternInput, change: ChangeRecord) -> tuple[Masks, Masks]:
-    """Traces that ran without the change and with it, by the join."""
+def exposed_sides(given: PatternInput, change: ChangeRecord) -> Sides:
+    """Traces that ran without the change and with it, by the join, in spans where both ran if there are enough."""
     log = [change, *(one for one in given.changes if one.id != change.id)]
     matrix = exposure_matrix(log, given.traces)
-    shares, outside = matrix.shares[:, 0], matrix.basis[:, 0] == 3
-    return (shares <= UNEXPOSED) & ~outside, shares >= EXPOSED
+    shares, outside = matrix.shares[:, 0], matrix.basis[:, 0] == OUTSIDE
+    without, with_it = (shares <= UNEXPOSED) & ~outside, shares >= EXPOSED
+    times = np.unique((given.seconds // SAME_TIME_SECONDS).astype(np.int64), return_inverse=True)[1].reshape(-1)
+    counts = [np.bincount(times[rows], minlength=int(times.max(initial=0)) + 1) for rows in (without, with_it)]
+    together = np.minimum(*counts)[times] > 0 if times.size else np.zeros(0, dtype=bool)
+    known = np.isfinite(given.values)
+    if min((without & together & known).sum(), (with_it & together & known).sum()) >= _ENOUGH_TOGETHER:
+        return Sides(without & together, with_it & together, times)
+    return Sides(without, with_it, None)
 
 
 def recorded(words: Words, rows: Masks) -> float:
@@ -134,48 +198,19 @@ class Split:
 
 
 def kitagawa(given: PatternInput, words: Words, first: Masks, second: Masks) -> Split | None:
-    """Split the change in the mean into mix and within parts by one facet; None with too few traces.
-
-    The interval is a parametric bootstrap: shares as Dirichlet draws of the counts, means as normal draws.
-    """
+    """Split the change in the mean into mix and within parts by one facet; None with too few traces."""
     known = np.isfinite(given.values)
     one, other = first & known, second & known
     if min(one.sum(), other.sum()) < FEWEST:
         return None
+    values = np.nan_to_num(given.values)
     names, codes = np.unique(words.astype(str), return_inverse=True)
-    sides = []
-    for rows in (one, other):
-        count = np.bincount(codes[rows], minlength=names.size).astype(float)
-        total = np.bincount(codes[rows], given.values[rows], minlength=names.size)
-        squares = np.bincount(codes[rows], given.values[rows] ** 2, minlength=names.size)
-        mean = np.divide(total, count, out=np.full(names.size, np.nan), where=count > 0)
-        spread = np.maximum(squares - np.nan_to_num(total * mean), 0.0).sum() / max(count.sum() - names.size, 1)
-        sides.append((count, mean, np.sqrt(spread / np.maximum(count, 1))))
-    (count_0, mean_0, error_0), (count_1, mean_1, error_1) = sides
-    filled_0, filled_1 = np.where(count_0 > 0, mean_0, mean_1), np.where(count_1 > 0, mean_1, mean_0)
-    share_0, share_1 = count_0 / count_0.sum(), count_1 / count_1.sum()
-    rng = np.random.default_rng(20_260)
-    draws = 400
-    drawn_0, drawn_1 = rng.dirichlet(count_0 + 1e-3, draws), rng.dirichlet(count_1 + 1e-3, draws)
-    means_0 = filled_0 + rng.standard_normal((draws, names.size)) * np.where(count_0 > 0, error_0, error_1)
-    means_1 = filled_1 + rng.standard_normal((draws, names.size)) * np.where(count_1 > 0, error_1, error_0)
-    sign = given.sign
-
-    def parts(s_0: Floats, s_1: Floats, m_0: Floats, m_1: Floats) -> tuple[Floats, Floats]:
-        mix = ((s_1 - s_0) * (m_0 + m_1) / 2).sum(axis=-1)
-        return sign * mix, sign * ((m_1 - m_0) * (s_0 + s_1) / 2).sum(axis=-1)
-
-    mix, within = parts(share_0, share_1, filled_0, filled_1)
-    mix_draws, within_draws = parts(drawn_0, drawn_1, means_0, means_1)
+    codes = codes.reshape(-1)
+    mix, within, share_0, share_1, *_ = split(values, codes, one, other)
+    intervals = part_intervals(values, codes, one, other)
+    parts = [
+        _harm(Estimate(part, interval), given.worse) for part, interval in zip((mix, within), intervals, strict=True)
+    ]
     order = np.argsort(share_0 - share_1, kind="stable")
-    return Split(
-        _estimate(mix, mix_draws),
-        _estimate(within, within_draws),
-        float(mix + within),
-        tuple((str(names[i]), float(share_0[i]), float(share_1[i])) for i in order if share_1[i] > share_0[i]),
-    )
-
-
-def _estimate(value: Floats, draws: Floats) -> Estimate:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return Estimate(float(value), (float(low), float(high)))
+    grew = tuple((str(names[i]), float(share_0[i]), float(share_1[i])) for i in order if share_1[i] > share_0[i])
+    return Split(parts[0], parts[1], parts[0].estimate + parts[1].estimate, grew)

@@ -9,8 +9,18 @@ import numpy as np
 from scipy import stats
 
 from postmortem.attribution.intervals import wilson_interval
-from postmortem.attribution.patterns.compare import FALSE_DISCOVERIES, FEWEST, compare, level_number, recorded, slices
+from postmortem.attribution.patterns.compare import (
+    FALSE_DISCOVERIES,
+    FEWEST,
+    Compared,
+    compare,
+    false_discovery_rates,
+    level_number,
+    number_of,
+    recorded,
+)
 from postmortem.attribution.patterns.shapes import (
+    Masks,
     Number,
     PatternFinding,
     PatternInput,
@@ -25,7 +35,7 @@ NAME, TITLE = "embedding_churn", "Embedding churn"
 _SIMILARITY = re.compile(r"similarity|retrieval_score|top_score|relevance_score|cosine", re.I)
 _RECALL = re.compile(r"recall|known_item|hit_rate", re.I)
 _QUERY_FACETS = ("query_encoder", "encoder_query")
-_DATED = ("embedding_date", "embedded_at", "index_version")
+_DATED = ("embedding_date", "embedded_at")
 _LEAST_DISTANCE, _LARGEST_CHANCE = 0.1, 1e-3
 _ACTION = SuggestedAction(
     "Refuse a query whose encoder differs from the index's, and re-embed what is left",
@@ -157,24 +167,49 @@ def _similarity(given: PatternInput, name: str) -> PatternFinding | None:
 
 
 def _partial(given: PatternInput) -> PatternFinding | None:
-    """Partial re-embedding: in the incident, failures split by when documents were embedded."""
-    facet = next((name for name in _DATED[:2] if recorded(given.facet(name), given.during) > 0.2), None)
+    """Partial re-embedding: in the incident, and not before it, failures split by when documents were embedded.
+
+    Each date is compared with all others, and the many dates are corrected for (Benjamini and Hochberg).
+    """
+    facet = next((name for name in _DATED if recorded(given.facet(name), given.during) > 0.2), None)
     if facet is None:
         return None
     words = given.facet(facet)
-    dates = sorted(set(words[given.during]) - {""}, key=str)
-    looks = [
-        one
-        for date in dates
-        for one in [compare(given, given.during & (words != date) & (words != ""), given.during & (words == date))]
-        if one
-    ]
-    worst = max(looks, key=lambda one: one.harm.estimate, default=None)
-    steady = any(one.q < FALSE_DISCOVERIES for one in slices(given, (facet,), given.before, given.before))
-    if worst is None or not worst.is_harm or steady:
+    looks: list[tuple[str, Compared]] = []
+    for date in sorted(set(words[given.during]) - {""}, key=str):
+        one = compare(given, given.during & (words != date) & (words != ""), given.during & (words == date))
+        if one is not None:
+            looks.append((str(date), one))
+    rates = false_discovery_rates([(one.harm.estimate, one.error) for _, one in looks])
+    split = [(date, one) for (date, one), q in zip(looks, rates, strict=True) if q < FALSE_DISCOVERIES]
+    split = [(date, one) for date, one in split if not _was_there(given, words == date, words != "", one)]
+    if not split:
         return None
-    told = f"In the incident failures split by {facet}: {difference_text(worst.difference, given.facts)} between dates"
-    return _answer("match", told + ".", evidence_for=(told,), actions=(_ACTION,))
+    date, worst = max(split, key=lambda pair: pair[1].harm.estimate)
+    told = (
+        f"In the incident failures split by {facet}: {difference_text(worst.difference, given.facts)} with documents "
+        f"of {date} against all others, one of {len(looks)} dates, and not so before"
+    )
+    return _answer(
+        "match",
+        told + ".",
+        numbers=(number_of(f"{facet} {date}", worst, given.facts, "against all other dates"),),
+        picture=Picture(
+            "other dates",
+            "this date",
+            given.facts.unit,
+            tuple(PictureRow(f"{facet} {date}", one.first, one.second) for date, one in split[:6]),
+        ),
+        evidence_for=(told,),
+        traces=given.ids(given.during & (words == date) & given.is_worse_than(worst.first.mean)),
+        actions=(_ACTION,),
+    )
+
+
+def _was_there(given: PatternInput, dated: Masks, known: Masks, during: Compared) -> bool:
+    """Whether half of the split showed in the baseline already."""
+    before = compare(given, given.before & known & ~dated, given.before & dated)
+    return before is not None and before.harm.estimate > during.harm.estimate / 2
 
 
 def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:

@@ -17,6 +17,8 @@ from postmortem.lib.layers import Layer
 
 NAME, TITLE = "pilot_to_production_gap", "Pilot-to-production gap"
 PILOT = ("pilot", "beta", "staging", "evaluation", "eval", "benchmark", "test")
+FEWEST_OF_A_KIND = 3  # traces of the pilot that make a kind of request tested
+WHOLLY_COVERED = 0.98
 INPUTS = ("prompt", "intent", "segment", "language", "tenant", "region")
 
 
@@ -44,7 +46,8 @@ def detect(given: PatternInput) -> PatternFinding:
         )
     columns = [given.facet(name) for name in inputs]
     kinds = np.array(["\x1f".join(map(str, row)) for row in zip(*columns, strict=True)], dtype=object)
-    covered = np.isin(kinds, sorted(set(kinds[pilot]), key=str))
+    tested, times_tested = np.unique(kinds[pilot].astype(str), return_counts=True)
+    covered = np.isin(kinds.astype(str), tested[times_tested >= FEWEST_OF_A_KIND])
     like, rest = production & covered, production & ~covered
     count = int(production.sum())
     coverage = Number(
@@ -56,6 +59,13 @@ def detect(given: PatternInput) -> PatternFinding:
         " × ".join(inputs),
     )
     against_pilot, gap = compare(given, pilot, like), compare(given, like, rest)
+    if coverage.interval is not None and coverage.interval[0] >= WHOLLY_COVERED:
+        return _answer(
+            "no_match",
+            f"The pilot covers {100 * coverage.estimate:.0f}% of production, so there is no untested part to blame.",
+            numbers=(coverage,),
+            evidence_against=("The pilot covered what production asks",),
+        )
     if against_pilot is None or gap is None:
         return _answer(
             "not_enough_data",
@@ -86,7 +96,7 @@ def detect(given: PatternInput) -> PatternFinding:
             "match",
             told + ".",
             evidence_for=(told, "Never tested: " + "; ".join(untested)),
-            traces=given.ids(rest & (given.sign * given.values > given.sign * gap.first.mean)),
+            traces=given.ids(rest & given.is_worse_than(gap.first.mean)),
             actions=(
                 SuggestedAction(
                     "Extend the evaluation set to the kinds of requests that production has",

@@ -67,10 +67,11 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
     topics = manifest.get("topics")
     touched = {str(name) for name, rows in topics.items() if _count(rows)} if isinstance(topics, Mapping) else set()
     words = given.facet(facet)
-    without, with_it = exposed_sides(given, change)
+    sides = exposed_sides(given, change)
+    without, with_it, times = sides.without, sides.with_it, sides.times
     inside = np.isin(words, sorted(touched))
-    hit = compare(given, without & inside, with_it & inside)
-    rest = compare(given, without & ~inside & (words != ""), with_it & ~inside & (words != ""))
+    hit = compare(given, without & inside, with_it & inside, times=times)
+    rest = compare(given, without & ~inside & (words != ""), with_it & ~inside & (words != ""), times=times)
     if not touched or hit is None or rest is None:
         return _answer(
             "not_enough_data",
@@ -95,7 +96,7 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
         f"the others by {difference_text(rest.difference, given.facts)}."
     )
     if gap.interval[0] > 0 and unaccounted:
-        bad = with_it & inside & (given.sign * given.values > given.sign * hit.first.mean)
+        bad = with_it & inside & given.is_worse_than(hit.first.mean)
         return _answer(
             "match",
             sentence,

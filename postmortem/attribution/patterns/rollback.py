@@ -6,7 +6,6 @@ import numpy as np
 
 from postmortem.attribution.patterns.compare import FEWEST, compare, level_number
 from postmortem.attribution.patterns.shapes import (
-    Masks,
     PatternFinding,
     PatternInput,
     Picture,
@@ -70,7 +69,7 @@ def detect(given: PatternInput) -> PatternFinding:
             "match",
             f"{told}: nobody is back, so what was rolled back is probably not the cause.",
             evidence_for=(told,),
-            traces=given.ids(after & _bad(given, harm.first.mean)),
+            traces=given.ids(after & given.is_worse_than(harm.first.mean)),
             actions=(
                 SuggestedAction(
                     "Look for the cause that the rollback did not remove",
@@ -98,7 +97,7 @@ def detect(given: PatternInput) -> PatternFinding:
             "match",
             told + ".",
             evidence_for=(told,),
-            traces=given.ids(old & _bad(given, harm.first.mean)),
+            traces=given.ids(old & given.is_worse_than(harm.first.mean)),
             actions=(
                 SuggestedAction(
                     "Clear the state that exposed users carry (cache, memory, session summaries)",
@@ -120,10 +119,6 @@ def _moment(given: PatternInput) -> datetime | None:
     """When the last rollback was complete, else when the incident was mitigated."""
     done = [change.until for change in given.changes if change.is_rollback and change.until >= given.incident[0]]
     return max(done) if done else given.mitigated_at
-
-
-def _bad(given: PatternInput, level: float) -> Masks:
-    return np.asarray(given.sign * given.values > given.sign * level)
 
 
 def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:

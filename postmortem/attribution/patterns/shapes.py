@@ -95,6 +95,10 @@ class PatternInput:
         """Names of the scores that any trace has, in alphabetical order."""
         return sorted({name for trace in self.traces for name in trace.scores})
 
+    def is_worse_than(self, level: float) -> Masks:
+        """Traces whose signal is worse than `level`."""
+        return np.asarray(self.sign * self.values > self.sign * level)
+
     def ids(self, rows: Masks, most: int = 20) -> tuple[str, ...]:
         """External ids of some of these traces, the earliest first."""
         return tuple(self.traces[row].external_id for row in np.flatnonzero(rows)[:most])
