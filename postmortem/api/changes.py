@@ -59,6 +59,18 @@ class LedgerRowSerializer(serializers.Serializer):
     state = serializers.CharField()
 
 
+class LedgerFilterSerializer(serializers.Serializer):
+    """What narrows the ledger, as query parameters; `start` and `end` keep what ran between them."""
+
+    text = serializers.CharField(required=False, max_length=200)
+    layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False)
+    state = serializers.ChoiceField(choices=selectors.STATES, required=False)
+    source = serializers.ChoiceField(choices=Change.Source.choices, required=False)
+    start = serializers.DateTimeField(required=False)
+    end = serializers.DateTimeField(required=False)
+    by_exposure = serializers.BooleanField(required=False)
+
+
 class OutcomeSerializer(serializers.Serializer):
     """What an import did. Conflicting entries were logged differently before and stay as they were."""
 
@@ -105,10 +117,13 @@ class ChangesView(IncidentView):
 
     serializer_class = LedgerRowSerializer
 
-    @extend_schema(responses=LedgerRowSerializer(many=True))
+    @extend_schema(parameters=[LedgerFilterSerializer], responses=LedgerRowSerializer(many=True))
     def get(self, request: Request, number: str) -> Response:
         """Changes that can matter to this incident, with how many traces ran on each."""
-        return self.page(selectors.ledger(self.incident), LedgerRowSerializer)
+        asked = LedgerFilterSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        wanted = selectors.LedgerFilter(**asked.validated_data)
+        return self.page(selectors.narrowed(selectors.ledger(self.incident), wanted), LedgerRowSerializer)
 
     @extend_schema(request=NewChangeSerializer, responses={201: ChangeSerializer})
     def post(self, request: Request, number: str) -> Response:

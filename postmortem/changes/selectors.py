@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from django.db.models import QuerySet
@@ -25,6 +25,7 @@ BEFORE_BASELINE = timedelta(days=14)
 AFTER_INCIDENT = timedelta(days=2)
 
 State = Literal["observed", "inferred", "never observed", "no traces yet"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,44 @@ def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, s
 def ledger(incident: Incident) -> list[LedgerRow]:
     """The change ledger with exposure; see `read_join` when the reconciliation is needed as well."""
     return read_join(incident).ledger
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFilter:
+    """What narrows the ledger; empty parts narrow nothing. `start` and `end` (UTC) keep what ran between them."""
+
+    text: str = ""
+    layer: str = ""
+    state: str = ""
+    source: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+    by_exposure: bool = False  # the most exposed first, else in order of time
+
+    @property
+    def narrows(self) -> bool:
+        """Whether any row could be left out."""
+        return any((self.text, self.layer, self.state, self.source, self.start, self.end))
+
+
+def narrowed(rows: Sequence[LedgerRow], wanted: LedgerFilter) -> list[LedgerRow]:
+    """The rows that fit, in the order asked for."""
+    text = wanted.text.strip().lower()
+
+    def fits(row: LedgerRow) -> bool:
+        change = row.change
+        words = (change.summary, change.external_id, change.actor, change.facet)
+        return (
+            wanted.layer in ("", change.layer)
+            and wanted.state in ("", row.state)
+            and wanted.source in ("", change.source)
+            and (wanted.start is None or change.until >= wanted.start)
+            and (wanted.end is None or change.at < wanted.end)
+            and (not text or any(text in part.lower() for part in words))
+        )
+
+    found = [row for row in rows if fits(row)]
+    return sorted(found, key=lambda row: -row.exposed_share) if wanted.by_exposure else found
 
 
 def reconciliation(incident: Incident) -> Reconciliation:

@@ -13,11 +13,12 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from postmortem.changes import selectors, services
+from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
-from postmortem.lib.layers import LAYERS
+from postmortem.lib.layers import LAYER_CHOICES, LAYERS
 from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
 from postmortem.traces.models import Connection
@@ -147,57 +148,45 @@ def delete(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     return redirect("changes", incident.number)
 
 
-def _ledger(request: HttpRequest, incident: Incident, rows: list[Any]) -> dict[str, Any]:
+class LedgerForm(forms.Form):
+    """What narrows the ledger; what an address has wrong narrows nothing."""
+
+    q = forms.CharField(required=False, max_length=200)
+    layer = forms.ChoiceField(required=False, choices=LAYER_CHOICES)
+    state = forms.ChoiceField(required=False, choices=[(state, state) for state in selectors.STATES])
+    feed = forms.ChoiceField(required=False, choices=Change.Source.choices)
+    span = forms.CharField(required=False, max_length=40)
+    order = forms.ChoiceField(required=False, choices=[("exposure", "exposure")])
+
+
+def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.LedgerRow]) -> dict[str, Any]:
     """Rows of the ledger after the filters, one page of them, with what was merged and corrected."""
-    layer = request.GET.get("layer", "")
-    layer = layer if layer in [each.value for each in LAYERS] else ""
-    states = sorted({row.state for row in rows})
-    state = request.GET.get("state", "")
-    state = state if state in states else ""
-    feeds = sorted({row.change.get_source_display() for row in rows})
-    feed = request.GET.get("feed", "")
-    feed = feed if feed in feeds else ""
-    span = request.GET.get("span", "")
-    within = _spans(incident).get(span)
-    by_exposure = request.GET.get("order", "") == "exposure"
-    text = request.GET.get("q", "").strip()[:200]
-    wanted = text.lower()
-    shown = [
-        row
-        for row in rows
-        if (not layer or row.change.layer == layer)
-        and (not state or row.state == state)
-        and (not feed or row.change.get_source_display() == feed)
-        and (within is None or (row.change.until >= within[0] and row.change.at < within[1]))
-        and (
-            not wanted
-            or any(
-                wanted in str(part).lower()
-                for part in (row.change.summary, row.change.external_id, row.change.actor, row.change.facet)
-            )
-        )
-    ]
-    if by_exposure:
-        shown.sort(key=lambda row: -row.exposed_share)
+    form = LedgerForm(request.GET)
+    form.is_valid()
+    asked = form.cleaned_data
+    spans = _spans(incident)
+    start, end = spans.get(asked.get("span", ""), (None, None))
+    wanted = selectors.LedgerFilter(
+        text=asked.get("q", ""), layer=asked.get("layer", ""), state=asked.get("state", ""),
+        source=asked.get("feed", ""), start=start, end=end, by_exposure=bool(asked.get("order")),
+    )  # fmt: skip
+    shown = selectors.narrowed(rows, wanted)
     pages = Paginator(shown, PAGE_SIZE).get_page(request.GET.get("page"))
     on_page = [row.change for row in pages]
+    sources = dict(Change.Source.choices)
     return {
         "rows": pages,
         "merged": selectors.merged_changes(incident, on_page),
         "corrections": selectors.corrections_of(on_page),
-        "state": state,
-        "states": states,
-        "feed": feed,
-        "feeds": feeds,
-        "span": span if within else "",
-        "spans": list(_spans(incident)),
-        "by_exposure": by_exposure,
+        "wanted": wanted,
+        "span": asked["span"] if start else "",
+        "spans": list(spans),
+        "states": sorted({row.state for row in rows}),
+        "feeds": [(source, sources[source]) for source in sorted({row.change.source for row in rows})],
         "row_count": len(rows),
         "shown_count": len(shown),
-        "layer": layer,
-        "text": text,
         "layer_counts": [(each, sum(row.change.layer == each for row in rows)) for each in LAYERS],
-        "filtered": bool(layer or text or state or feed or within),
+        "filtered": wanted.narrows,
     }
 
 

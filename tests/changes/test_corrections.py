@@ -202,7 +202,7 @@ class TestMerges:
             page = client.get(address, query)
             return [row.change.external_id for row in page.context["rows"]]
 
-        assert shown(feed="File") == ["pr-77"]
+        assert shown(feed="file") == ["pr-77"]
         assert shown(state="no traces yet") == ["prompt-1", "pr-77"]
         assert shown(span="3 days before the onset") == []
         assert shown(span="incident", order="exposure") == ["prompt-1", "pr-77"]
@@ -228,6 +228,10 @@ def test_the_api_corrects_merges_and_takes_back(entry, incident, reviewer):
     twin = make_change("pr-77", feature=incident.feature, at=at(11), until=at(11), source="file")
     api = Api(reviewer, incident.number)
     assert api.get("./changes/duplicates/")["count"] == 1
+    assert [row["change"]["external_id"] for row in api.get("./changes/?source=file")["results"]] == ["pr-77"]
+    between = "./changes/?start=2026-03-09T10:30:00Z&end=2026-03-09T12:00:00Z&text=answer"
+    assert [row["change"]["external_id"] for row in api.get(between)["results"]] == ["pr-77"]
+    api.get("./changes/?layer=kitchen", expect=400)
     body = {"at": "2026-03-09T08:00:00Z", "reason": "The pipeline says so.", "revision": 1}
     made = api.ask("post", f"./changes/{entry.pk}/corrections/", body, expect=201)
     assert (made["revision"], made["at"]) == (2, "2026-03-09T08:00:00Z")
