@@ -20,7 +20,8 @@ from postmortem.changes.exposure import OUTSIDE, exposure_matrix
 from postmortem.changes.records import ChangeRecord
 
 FEWEST = 30  # traces on a side below which nothing is said of it
-FALSE_DISCOVERIES = 0.05
+Z99 = 2.5758293
+FALSE_DISCOVERIES = 0.01  # traces of one hour are more alike than chance has it, so 0.05 would find too much
 _ENOUGH_TOGETHER = 3 * FEWEST  # traces a side that ran in the same spans, to compare within them
 
 Spans = npt.NDArray[np.intp]
@@ -39,6 +40,11 @@ class Compared:
     def is_harm(self) -> bool:
         """Whether the whole interval is harm."""
         return self.harm.interval[0] > 0
+
+    @property
+    def is_clear_harm(self) -> bool:
+        """Whether the 99 % interval is harm: what a match may rest on alone."""
+        return self.harm.estimate > Z99 * self.error
 
     @property
     def error(self) -> float:

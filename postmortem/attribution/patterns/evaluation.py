@@ -66,7 +66,7 @@ def detect(given: PatternInput) -> PatternFinding:
     )
     extra = (f"{gold:,} gold documents were changed, removed or superseded",) if gold else ()
     flat = not live.is_harm and live.harm.estimate < _FLAT_SHARE * tested.harm.estimate
-    if tested.is_harm and flat:
+    if tested.is_clear_harm and flat:
         return _answer(
             "match",
             told + ".",

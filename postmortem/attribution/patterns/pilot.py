@@ -89,7 +89,7 @@ def detect(given: PatternInput) -> PatternFinding:
         f"Production that looks like the pilot is {difference_text(against_pilot.difference, given.facts)} from it; "
         f"the rest is {difference_text(gap.difference, given.facts)} from that"
     )
-    if gap.is_harm and not (against_pilot.is_harm and against_pilot.harm.estimate > gap.harm.estimate / 2):
+    if gap.is_clear_harm and not (against_pilot.is_harm and against_pilot.harm.estimate > gap.harm.estimate / 2):
         values, counts = np.unique(kinds[rest].astype(str), return_counts=True)
         untested = [str(values[i]).replace("\x1f", " · ") for i in np.argsort(-counts, kind="stable")[:3]]
         return _answer(

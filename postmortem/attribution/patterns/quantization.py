@@ -35,7 +35,7 @@ _CHEAPER = re.compile(
 )
 _STRUCTURED = re.compile(r"json|schema|structured|parse|retr(y|ies)", re.I)
 _GOOD = re.compile(r"valid|ok|pass|success", re.I)
-REST_SHARE = 0.25  # of the worst slice's fall: less than this, and the rest holds
+REST_SHARE = 0.25  # of a fall: less than this beside it is next to nothing
 _LOG = "the precision, engine and weights revision of every model change (details: precision)"
 
 
@@ -79,12 +79,17 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
             f"{title}: the traces record no slice and no structured-output check to look at.",
             missing=("a slice of the traffic (segment, intent, language)", "a score for structured-output failures"),
         )
-    found = [one for one in looks if one.q < FALSE_DISCOVERIES and one.compared.is_harm]
+    least = _least_harm(given)
+    found = [
+        one
+        for one in looks
+        if one.q < FALSE_DISCOVERIES and one.compared.is_harm and one.compared.harm.estimate >= least
+    ]
     early = [one for one in found if _fell_before(given, one, sides)]
     fallen = [one for one in found if one not in early]
     bad = _in_slices(given, fallen)
     rest = compare(given, sides.without & ~bad, sides.with_it & ~bad, times=sides.times) if fallen else whole
-    rising = [name for name, one in structured if one.is_harm]
+    rising = [name for name, one in structured if one.is_clear_harm]
     common = {
         "numbers": _numbers(given, whole, fallen or looks, structured),
         "picture": _picture(given, whole, fallen or looks),
@@ -125,6 +130,12 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
         ),
         **common,
     )
+
+
+def _least_harm(given: PatternInput) -> float:
+    """A slice that lost next to nothing beside the incident itself is not what the incident is about."""
+    incident = compare(given, given.before, given.during)
+    return REST_SHARE * incident.harm.estimate if incident is not None and incident.is_harm else 0.0
 
 
 def _is_small(rest: Compared, fallen: list[Slice]) -> bool:
