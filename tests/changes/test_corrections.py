@@ -190,7 +190,7 @@ class TestMerges:
         assert "taken back" in client.post(undo, follow=True).content.decode()
         merge = reverse("change-merge", args=[incident.number, twin.pk])
         assert "counts once" in client.post(merge, {"into": entry.pk}, follow=True).content.decode()
-        assert "not an entry" not in client.post(merge, {"into": "x"}, follow=True).content.decode()
+        assert "Choose the entry" in client.post(merge, {"into": "x"}, follow=True).content.decode()
         apart = reverse("change-unmerge", args=[incident.number, twin.pk])
         assert "by itself again" in client.post(apart, follow=True).content.decode()
 
