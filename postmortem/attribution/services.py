@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -28,13 +29,7 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
     """
     require(by, Capability.REVIEW, incident)
     inputs = inputs_sha256(incident)
-    case = attribution_case(incident)
-    result = result_to_json(attribute(case))
-    every = max(1, -(-case.trace_count // MOST_PATTERN_TRACES))
-    traces = trace_records(incident, every=every)
-    result["patterns"] = [
-        finding_to_json(found, number) for number, found in detect_patterns(pattern_input(incident, traces))
-    ]
+    result, every = attributed(incident)
     with transaction.atomic():
         # The lock keeps two runs that end together from taking one number.
         Incident.objects.select_for_update().get(pk=incident.pk)
@@ -63,6 +58,21 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
             after={"headline": result["headline"], "inputs": inputs},
         )
     return finding
+
+
+def attributed(incident: Incident) -> tuple[dict[str, Any], int]:
+    """What a run over the stored evidence says, patterns included, without storing it; they read each n-th trace.
+
+    Returns the result and n. Raises UserError when the signal, a window or traces are missing.
+    """
+    case = attribution_case(incident)
+    result = result_to_json(attribute(case))
+    every = max(1, -(-case.trace_count // MOST_PATTERN_TRACES))
+    traces = trace_records(incident, every=every)
+    result["patterns"] = [
+        finding_to_json(found, number) for number, found in detect_patterns(pattern_input(incident, traces))
+    ]
+    return result, every
 
 
 @cache

@@ -17,7 +17,7 @@ from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import services
 from postmortem.pipeline.models import Run
-from postmortem.report.charts.levels import levels_chart
+from postmortem.report.charts.patterns import pattern_chart
 from postmortem.report.selectors import exposed_charts
 from postmortem.traces.selectors import trace_keys
 from postmortem.web.runs import run_context
@@ -105,7 +105,7 @@ def _patterns(incident: Incident, patterns: list[dict[str, Any]]) -> dict[str, o
         "unmatched": [one for one in patterns if one["answer"] == "no_match"],
         "undecided": [one for one in patterns if one["answer"] == "not_enough_data"],
         "pattern_charts": {
-            one["pattern"]: levels_chart(one["picture"], one["title"]) for one in patterns if one["picture"]
+            one["pattern"]: pattern_chart(one["picture"], one["title"]) for one in patterns if one["picture"]
         },
         "trace_pages": trace_keys(incident, ids),
     }

@@ -1,8 +1,10 @@
 """The eleven failure patterns: each matches, each leaves its near miss alone, each says when data are too few."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from postmortem.attribution.patterns.shapes import PatternFinding, PatternInput,
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
+from postmortem.report.charts.patterns import pattern_chart
 from postmortem.traces.records import TraceRecord
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -234,6 +237,15 @@ def test_the_part_that_was_not_named_is_the_largest() -> None:
     found = answer(5, _drifting(Layer.PROMPT))
     assert found.answer == "match"
     assert "model" in found.evidence_for[0]
+    assert found.picture is not None and found.picture.kind == "parts" and found.traces
+    assert [row.label for row in found.picture.rows] == [
+        "whole change", "with the model", "with the prompt", "with the inputs",
+    ]  # fmt: skip
+    svg = pattern_chart(finding_to_json(found, 5)["picture"], found.title)
+    told = ElementTree.fromstring(svg).findtext("{http://www.w3.org/2000/svg}title")
+    assert told is not None and re.search(
+        r"with the model: \+\d+\.\d points \(\d+\.\d to \d+\.\d\); with the prompt", told
+    )
 
 
 def test_naming_the_largest_part_is_no_conflation() -> None:

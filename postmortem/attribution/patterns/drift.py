@@ -5,24 +5,31 @@ on the kind of input; a layer's part of the drop is its coefficient times the ri
 the Kitagawa mix part. White's (1980) heteroskedasticity-consistent variance gives the intervals.
 """
 
+from typing import Any
+
 import numpy as np
 
 from postmortem.attribution.intervals import Z95
-from postmortem.attribution.patterns.compare import FEWEST, kitagawa
+from postmortem.attribution.patterns.compare import FEWEST, Split, compare, kitagawa
 from postmortem.attribution.patterns.shapes import (
     Floats,
+    Masks,
     Number,
     PatternFinding,
     PatternInput,
+    Picture,
+    PictureRow,
     SuggestedAction,
+    Words,
 )
-from postmortem.attribution.shapes import Estimate
+from postmortem.attribution.shapes import Estimate, Level
 from postmortem.attribution.wording import difference_text
 from postmortem.changes.reconcile import VERSION_FACETS
 from postmortem.lib.layers import Layer
 
 NAME, TITLE = "conflated_drift", "Conflated drift"
 _INPUTS = ("prompt", "segment", "intent", "language", "region")
+_CALLED = {"retrieval": "corpus"}
 
 
 def detect(given: PatternInput) -> PatternFinding:
@@ -49,14 +56,18 @@ def detect(given: PatternInput) -> PatternFinding:
     named: dict[str, Estimate] = {layer.value: part for layer, part in parts.items()} | {"inputs": split.mix}
     count = int(rows.sum())
     numbers = tuple(
-        Number(f"With the {name}", one.estimate, one.interval, count, given.facts.unit, "part of the harm", signed=True)
+        Number(
+            f"With the {_called(name)}", one.estimate, one.interval, count, given.facts.unit, "part of the harm",
+            signed=True,
+        )
         for name, one in named.items()
-    )
+    )  # fmt: skip
+    common: dict[str, Any] = {"numbers": numbers, "picture": _picture(given, named, rows)}
     largest = max(named, key=lambda name: named[name].estimate)
     sure = named[largest].interval[0] > 0
     sentence = (
         "Of the harm, "
-        + ", ".join(f"{difference_text(one, given.facts)} go with the {name}" for name, one in named.items())
+        + ", ".join(f"{difference_text(one, given.facts)} go with the {_called(name)}" for name, one in named.items())
         + "."
     )
     if given.suspected is None:
@@ -64,18 +75,18 @@ def detect(given: PatternInput) -> PatternFinding:
             given,
             "not_enough_data",
             sentence + " Nobody wrote down which layer the team named first.",
-            numbers=numbers,
             missing=("the layer that the team suspects first, before the evidence is read",),
+            **common,
         )
     if sure and largest != given.suspected.value and _clearly_larger(named, largest, given.suspected.value):
-        told = f"The team named {given.suspected.value} first; the largest part goes with the {largest}"
+        told = f"The team named {given.suspected.value} first; the largest part goes with the {_called(largest)}"
         return _answer(
             given,
             "match",
             f"{sentence} {told}.",
             layer=None if largest == "inputs" else Layer(largest),
-            numbers=numbers,
             evidence_for=(told,),
+            traces=_traces(given, largest, moved, strata, split),
             actions=(
                 SuggestedAction(
                     "Report model, prompt, corpus and input drift as separate numbers",
@@ -83,15 +94,44 @@ def detect(given: PatternInput) -> PatternFinding:
                     "The weekly quality report shows four separate parts for 4 weeks",
                 ),
             ),
+            **common,
         )
     reason = "the part that the team named is the largest" if largest == given.suspected.value else "no part leads"
     return _answer(
         given,
         "no_match",
         f"{sentence} Here {reason}.",
-        numbers=numbers,
-        evidence_against=(f"{largest}: {reason}",),
+        evidence_against=(f"{_called(largest)}: {reason}",),
+        **common,
     )
+
+
+def _called(part: str) -> str:
+    """What people call a part: the retrieval layer's is the corpus."""
+    return _CALLED.get(part, part)
+
+
+def _picture(given: PatternInput, named: dict[str, Estimate], rows: Masks) -> Picture:
+    """The whole harm and its parts."""
+    count = int(rows.sum())
+    shown = [
+        PictureRow(f"with the {_called(name)}", None, Level(count, one.estimate, one.interval))
+        for name, one in named.items()
+    ]
+    whole = compare(given, given.before, given.during)
+    if whole is not None:
+        shown.insert(0, PictureRow("whole change", None, Level(count, whole.harm.estimate, whole.harm.interval)))
+    return Picture("baseline", "incident", given.facts.unit, tuple(shown), kind="parts")
+
+
+def _traces(
+    given: PatternInput, largest: str, moved: dict[Layer, Floats], strata: Words, split: Split
+) -> tuple[str, ...]:
+    """Traces of the largest part: on the new version of its layer, or of the kind of input that grew most."""
+    if largest == "inputs":
+        return given.ids(given.during & (strata == (split.grew[0][0] if split.grew else "")))
+    bad = given.is_worse_than(float(np.nanmean(given.values[given.before])))
+    return given.ids(given.during & (moved[Layer(largest)] > 0) & bad)
 
 
 def _clearly_larger(named: dict[str, Estimate], largest: str, suspected: str) -> bool:

@@ -128,12 +128,16 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Levels side by side; `first` and `second` name the two sides."""
+    """Levels side by side; `first` and `second` name the two sides.
+
+    `parts`: the parts of a whole instead, each a difference (`after`) with its interval, set against zero.
+    """
 
     first: str
     second: str
     unit: str
     rows: tuple[PictureRow, ...]
+    kind: Literal["levels", "parts"] = "levels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,7 @@ def finding_to_json(finding: PatternFinding, number: int) -> dict[str, Any]:
         "picture": None
         if picture is None
         else {
+            "kind": picture.kind,
             "first": picture.first,
             "second": picture.second,
             "unit": picture.unit,

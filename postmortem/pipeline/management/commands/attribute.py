@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
     def _incident(self, number: str, email: str, through: str, granularity: str) -> None:
         from postmortem.accounts.models import Person  # noqa: PLC0415  --cases needs no models
-        from postmortem.attribution import selectors, services  # noqa: PLC0415
+        from postmortem.attribution import services  # noqa: PLC0415
         from postmortem.incidents.models import Incident  # noqa: PLC0415
         from postmortem.pipeline.metric_case import metric_case  # noqa: PLC0415
         from postmortem.traces.models import Connection  # noqa: PLC0415
@@ -79,7 +79,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no connection named {through}.")
             result = result_to_json(attribute(metric_case(incident, connection, granularity=granularity)))
         elif not email:
-            result = result_to_json(attribute(selectors.attribution_case(incident)))
+            result, _ = services.attributed(incident)
         else:
             person = Person.objects.filter(email__iexact=email, is_active=True).first()
             if person is None:
