@@ -213,6 +213,7 @@ SPECTACULAR_SETTINGS = {
     # Fields of the same name with different choices need names of their own in the schema.
     "ENUM_NAME_OVERRIDES": {
         "FeedKindEnum": "postmortem.changes.models.ChangeFeed.Kind",
+        "ManifestKindEnum": "postmortem.changes.models.Manifest.Kind",
         "LayerEnum": "postmortem.lib.layers.LAYER_CHOICES",
         "RoleEnum": "postmortem.accounts.models.Role",
         "ParticipantRoleEnum": "postmortem.incidents.models.ParticipantRole",

@@ -20,6 +20,7 @@ PURE = [
     "lib/**/*.py",
     *(f"traces/{name}.py" for name in ("records", "links", "normalise", "tree", "files", "signals", "redaction")),
     *(f"changes/{name}.py" for name in ("records", "parse", "exposure", "reconcile", "prompts")),
+    "changes/manifests/*.py",
     "attribution/*.py",
     "review/checklist.py",
     "review/causal_graph.py",

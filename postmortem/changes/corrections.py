@@ -1,6 +1,8 @@
 """People correct what a log says and merge what two feeds told twice. The log's own bytes stay; every step is undone
 by another step, and all of them are kept."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -10,7 +12,7 @@ from postmortem.accounts.models import Person
 from postmortem.changes.models import Change, ChangeRevision
 from postmortem.changes.parse import read_change, to_open_format
 from postmortem.changes.records import ChangeRecord
-from postmortem.changes.stored import fields_of
+from postmortem.changes.stored import fields_of, record_of
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
@@ -19,7 +21,7 @@ from postmortem.lib.errors import EditConflict, UserError
 _LONGEST_REASON = 1000
 CORRECTABLE = (
     "layer", "summary", "at", "until", "rollout", "canary_share", "stages", "scope", "facet", "from_version",
-    "to_version", "is_rollback",
+    "to_version", "is_rollback", "details",
 )  # fmt: skip
 
 
@@ -36,6 +38,20 @@ def correct_change(
     checked = read_change(to_open_format(record))
     values = {name: fields_of(checked)[name] for name in CORRECTABLE}
     return _revise(change, by, incident, values=values, reason=reason, revision=revision)
+
+
+def attach_details(
+    *, change: Change, by: Person, incident: Incident, details: Mapping[str, Any], reason: str
+) -> Change:
+    """Add to what a change tells besides (`details`, whose keys win); a correction like any other.
+
+    Raises UserError when it is there already or too long.
+    """
+    stored = Change.objects.get(pk=change.pk)
+    record = replace(record_of(stored), details={**stored.details, **details})
+    return correct_change(
+        change=stored, by=by, incident=incident, record=record, reason=reason, revision=stored.revision
+    )
 
 
 def undo_correction(*, revision: ChangeRevision, by: Person, incident: Incident) -> Change:

@@ -27,6 +27,7 @@ class Change(models.Model):
         LANGFUSE = "langfuse", "Langfuse prompts"
         HAND = "hand", "Typed by hand"
         WEBHOOK = "webhook", "Webhook"
+        MANIFEST = "manifest", "Manifest"
         EXAMPLE = "example", "Simulated example"
 
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="changes")
@@ -132,3 +133,48 @@ class ChangeDelivery(models.Model):
 
     def __str__(self) -> str:
         return self.delivery
+
+
+class Manifest(models.Model):
+    """What an index or a training set was made of at one version; the entries themselves are in the bytes."""
+
+    class Kind(models.TextChoices):
+        CORPUS = "corpus", "Corpus and index"
+        TRAINING = "training", "Training data"
+
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="manifests")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=120)  # of the index or the data set
+    version = models.CharField(max_length=200)
+    at = models.DateTimeField()
+    source = models.CharField(max_length=1000, blank=True)
+    settings = models.JSONField(default=dict)  # flat: encoder, chunking.size
+    entry_count = models.PositiveIntegerField()
+    keep_good = models.BooleanField(default=False)  # how it was read, to read it so again
+    given = models.JSONField(default=dict)  # what the person said besides the file
+    fault_count = models.PositiveIntegerField(default=0)
+    faults = models.JSONField(default=list)  # the first of them: [line, sentence]
+    filename = models.CharField(max_length=200)
+    raw = models.ForeignKey(EvidenceBlob, on_delete=models.PROTECT, related_name="+")
+    compared_with = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    change = models.ForeignKey(Change, null=True, on_delete=models.SET_NULL, related_name="manifests")
+    added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["kind", "name", "-at", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["feature", "kind", "name", "version"], name="manifest_once_per_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether its change stands in the ledger and still rests on it: a correction may have been taken back."""
+        if self.change is None:
+            return False
+        details = self.change.details
+        records = (details, details.get("provenance") or {})
+        return any(record.get("manifests", {}).get("to") == self.raw_id for record in records)

@@ -8,7 +8,7 @@ from django.db.models import ProtectedError
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
-from postmortem.changes.models import Change
+from postmortem.changes.models import Change, ChangeRevision, Manifest
 from postmortem.changes.parse import content_of, parse_changes, read_change, to_open_format
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import fields_of, record_of
@@ -20,6 +20,7 @@ from postmortem.lib.hashing import sha256_hex
 from postmortem.traces.services import store_blob
 
 _CHUNK = 500
+TAKEN_BACK = (Change.Source.HAND, Change.Source.MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def import_changes(
 
     Importing twice adds nothing. Raises UserError naming the line of the first fault; then nothing is stored.
     """
-    _ask(by, feature, incident)
+    ask_import(by, feature, incident)
     parsed = parse_changes(data, filename)
     media_type = _media_type(filename)
     return store_records(
@@ -68,7 +69,7 @@ def store_records(
     The first entry under an id stays: the same content again is `unchanged`, other content is `conflicting`.
     Raises UserError for a record that the open format would refuse.
     """
-    _ask(by, feature, incident)
+    ask_import(by, feature, incident)
     checked = [read_change(to_open_format(record)) for record in records]
     contents = {record.id: sha256_hex(content_of(record)) for record in checked}
     with transaction.atomic():
@@ -114,14 +115,21 @@ def add_change(*, feature: Feature, by: Person, record: ChangeRecord, incident: 
 
 
 def delete_change(*, change: Change, by: Person, incident: Incident | None = None) -> None:
-    """Take back a change that was typed by hand. Raises UserError once evidence or factors refer to it."""
-    _ask(by, change.feature, incident)
-    if change.source != Change.Source.HAND:
+    """Take back a change that was typed by hand or made of manifests, which stay.
+
+    Raises UserError once evidence or factors refer to it.
+    """
+    ask_import(by, change.feature, incident)
+    if change.source not in TAKEN_BACK:
         raise UserError("Only changes typed by hand can be deleted; an imported log stays as it was written.")
     in_use = "This change is used as evidence or as a factor; remove it there first."
     with transaction.atomic():
+        if change.duplicates.exists():
+            raise UserError("Other entries are merged into this change; take them apart first.")
         for relation in change._meta.related_objects:
-            if relation.related_model._base_manager.filter(**{relation.field.name: change}).exists():
+            model, of_change = relation.related_model, {relation.field.name: change}
+            # Manifests stay without it; what its corrections said is in the audit log.
+            if model not in (Manifest, ChangeRevision) and model._base_manager.filter(**of_change).exists():
                 raise UserError(in_use)
         audit.record(
             person=by,
@@ -136,7 +144,8 @@ def delete_change(*, change: Change, by: Person, incident: Incident | None = Non
             raise UserError(in_use) from error
 
 
-def _ask(by: Person, feature: Feature, incident: Incident | None) -> None:
+def ask_import(by: Person, feature: Feature, incident: Incident | None) -> None:
+    """Raise PermissionDenied or UserError unless `by` may write to the logs of `feature` through `incident`."""
     require(by, Capability.IMPORT, incident)
     if incident is not None:
         if incident.feature_id != feature.pk:

@@ -1,5 +1,7 @@
 """Correct a change of the log, merge two entries that tell one change, and take both back."""
 
+from dataclasses import replace
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -47,7 +49,7 @@ def correct(request: HttpRequest, number: str, pk: int) -> HttpResponse:
                     change=change,
                     by=request.user,
                     incident=incident,
-                    record=form.record(),
+                    record=replace(form.record(), details=change.details),
                     reason=form.cleaned_data["reason"],
                     revision=form.cleaned_data["revision"],
                 )

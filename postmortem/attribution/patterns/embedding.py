@@ -4,6 +4,8 @@ Kolmogorov and Smirnov's two-sample distance tells whether similarity scores mov
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -27,6 +29,7 @@ from postmortem.attribution.patterns.shapes import (
     Picture,
     PictureRow,
     SuggestedAction,
+    Words,
 )
 from postmortem.attribution.wording import difference_text
 from postmortem.lib.layers import Layer
@@ -47,29 +50,87 @@ _ACTION = SuggestedAction(
 def detect(given: PatternInput) -> PatternFinding:
     """Match when encoders differ, when similarity moves while recall falls, or failures split by embedding date."""
     both = given.before | given.during
-    index = given.facet("encoder")
+    index = _index_encoder(given)
     query = next((given.facet(name) for name in _QUERY_FACETS if recorded(given.facet(name), both) > 0.2), None)
-    if query is not None and recorded(index, both) > 0.2:
+    told = query is not None and float(((index != "") & (query != ""))[both].mean()) > 0.2
+    if query is not None and told:
         found = _disagreement(given, index, query)
         if found is not None:
             return found
     similarity = next((name for name in given.score_names() if _SIMILARITY.search(name)), None)
-    if query is None and similarity is None:
-        return _answer(
-            "not_enough_data",
-            "The traces tell neither the encoder of the query nor how similar what it found was.",
-            missing=(
-                "facets encoder (of the index) and query_encoder",
-                "a similarity score of the best hit, and known-item recall from a daily probe",
-            ),
-        )
     moved = _similarity(given, similarity) if similarity else None
     if moved is not None and moved.answer == "match":
         return moved
     split = _partial(given)
-    if split is not None:
-        return split
-    return moved or _answer("no_match", "Index and query use the same encoder in every trace that records both.")
+    if split is not None or moved is not None:
+        return split or moved  # type: ignore[return-value]  # one of them is there
+    if query is not None and told:
+        return _agreement(given, index, query)
+    return _answer(
+        "not_enough_data",
+        "The traces tell neither both encoders, of the index and of the query, nor how similar what was found was.",
+        missing=(
+            "facets query_encoder and encoder (of the index; a corpus manifest tells it as well)",
+            "a similarity score of the best hit, and known-item recall from a daily probe",
+        ),
+        **_of_manifests(given),
+    )
+
+
+def _agreement(given: PatternInput, index: Words, query: Words) -> PatternFinding:
+    """Encoders that agree, or that differed as often before the incident."""
+    known = (index != "") & (query != "")
+    differs = known & (index != query)
+    counts = [
+        (name, int((differs & window).sum()), int((known & window).sum()))
+        for name, window in (("baseline", given.before), ("incident", given.during))
+    ]
+    numbers = tuple(
+        Number("Encoders differ", some / count, wilson_interval(some, count), count, "share", name)
+        for name, some, count in counts
+        if count
+    )
+    told = "Index and query use the same encoder in every trace that records both"
+    if differs.any():
+        told = "Encoders differ no more often than before the incident"
+    return _answer("no_match", f"{told}.", numbers=numbers, evidence_against=(told,))
+
+
+def _index_encoder(given: PatternInput) -> Words:
+    """The encoder of the index that a trace asked: as a corpus manifest says of its version, else as the trace says.
+
+    The manifest goes first, for a trace's own word may be about the query.
+    """
+    index = given.facet("encoder")
+    told: dict[str, str] = {}
+    for change in given.changes:
+        encoder = change.details.get("encoder")
+        if change.facet == "index_version" and isinstance(encoder, Mapping):
+            for version, name in ((change.from_version, encoder.get("from")), (change.to_version, encoder.get("to"))):
+                if version and isinstance(name, str) and name:
+                    told[version] = name
+    if not told:
+        return index
+    versions = given.facet("index_version")
+    inferred = np.array([told.get(str(version), "") for version in versions], dtype=object)
+    return np.where(inferred == "", index, inferred)
+
+
+def _of_manifests(given: PatternInput) -> dict[str, Any]:
+    """What corpus manifests tell of a partial re-embedding, as numbers and evidence."""
+    for change in reversed(given.changes):
+        embedding = change.details.get("embedding")
+        if change.layer is not Layer.RETRIEVAL or not isinstance(embedding, Mapping):
+            continue
+        stale, count = embedding.get("stale"), embedding.get("of")
+        if isinstance(stale, int) and isinstance(count, int) and 0 < stale <= count:
+            told = f"{stale:,} of {count:,} documents of the index are still embedded by another encoder"
+            number = Number(
+                "Documents embedded by another encoder", stale / count, wilson_interval(stale, count), count, "share",
+                "corpus manifest",
+            )  # fmt: skip
+            return {"numbers": (number,), "evidence_for": (told,)}
+    return {}
 
 
 def _disagreement(given: PatternInput, index: np.ndarray, query: np.ndarray) -> PatternFinding | None:

@@ -1,9 +1,13 @@
 """Pattern 9, invalidated RAG evaluation: the knowledge base moved and the benchmark did not. Pure."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from postmortem.attribution.intervals import wilson_interval
 from postmortem.attribution.patterns.compare import FEWEST, compare, level_number
 from postmortem.attribution.patterns.shapes import (
+    Number,
     PatternFinding,
     PatternInput,
     Picture,
@@ -45,9 +49,10 @@ def detect(given: PatternInput) -> PatternFinding:
             missing=("an evaluation run on each version of the corpus",),
         )
     unit = given.facts.unit
-    gold = sum(_gold(change.details.get("documents")) for change in given.changes if change.layer is Layer.RETRIEVAL)
+    gold, gold_count = _gold(given)
     common = {
         "numbers": (
+            *_gold_number(gold, gold_count),
             level_number("Evaluation, old corpus", tested.first, unit),
             level_number("Evaluation, new corpus", tested.second, unit),
             level_number("Live, old corpus", live.first, unit),
@@ -98,9 +103,27 @@ def _corpora(given: PatternInput, versions: np.ndarray) -> tuple[np.ndarray | No
     return given.seconds < moment, given.seconds >= moment
 
 
-def _gold(documents: object) -> int:
-    value = documents.get("gold_changed") if isinstance(documents, dict) else None
-    return int(value) if isinstance(value, int) else 0
+def _gold(given: PatternInput) -> tuple[int, int]:
+    """Gold documents that were changed, removed or superseded before the incident's end, of how many; by manifests."""
+    changed = count = 0
+    for change in given.changes:
+        documents = change.details.get("documents")
+        if change.layer is Layer.RETRIEVAL and change.at < given.incident[1] and isinstance(documents, Mapping):
+            changed += _whole(documents.get("gold_changed"))
+            count = max(count, _whole(documents.get("gold")))
+    return changed, count
+
+
+def _gold_number(changed: int, count: int) -> tuple[Number, ...]:
+    if not count:
+        return ()
+    share = min(changed, count) / count
+    interval = wilson_interval(min(changed, count), count)
+    return (Number("Gold documents that moved", share, interval, count, "share", "corpus manifests"),)
+
+
+def _whole(value: object) -> int:
+    return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:

@@ -1,7 +1,8 @@
 """Pattern 2, corpus provenance gap: training data that nobody can account for. Pure.
 
 A model change may carry `details.provenance`: added, removed, without_author, without_reviewer, without_licence
-(rows), `topics` (value of the topic facet → added rows) and `topic_facet` (intent unless told).
+(rows), `unaccounted` (without author or reviewer), `topics` (value of the topic facet → added rows) and `topic_facet`
+(intent unless told). Training-data manifests make it (changes.manifests.training).
 """
 
 import re
@@ -26,6 +27,7 @@ from postmortem.lib.layers import Layer
 
 NAME, TITLE = "corpus_provenance_gap", "Corpus provenance gap"
 _TRAINED = re.compile(r"fine.?tun|train|dataset|adapter|lora|distill|checkpoint", re.I)
+_WHO = ("author", "reviewer")
 _LOG = "a training-data manifest with each fine-tune: rows with source, author, reviewer and licence"
 _ACTION = SuggestedAction(
     "Refuse training rows without author and reviewer",
@@ -39,7 +41,9 @@ def detect(given: PatternInput) -> PatternFinding:
     changes = [change for change in given.changes if change.layer is Layer.MODEL]
     told = [change for change in changes if isinstance(change.details.get("provenance"), Mapping)]
     if told:
-        return _of_change(given, told[-1])
+        answers = [_of_change(given, change) for change in reversed(told)]
+        order = {"match": 0, "no_match": 1, "not_enough_data": 2}
+        return min(answers, key=lambda one: order[one.answer])
     if any(_TRAINED.search(change.summary) for change in changes):
         return _answer(
             "not_enough_data", "A model was trained or tuned, and no manifest says on which rows.", missing=(_LOG,)
@@ -52,15 +56,21 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
     added = _rows(manifest, "added")
     title = change_title(change)
     if added == 0:
-        return _answer("no_match", f"{title}: its manifest adds no rows.")
-    unaccounted = min(max(_rows(manifest, name) for name in ("without_author", "without_reviewer")), added)
-    share = Number(
-        "Added rows without author or reviewer",
-        unaccounted / added,
-        wilson_interval(unaccounted, added),
-        added,
-        "share",
-        "training-data manifest",
+        return _answer(
+            "no_match",
+            f"{title}: its manifest adds no rows.",
+            numbers=(Number("Rows added", 0.0, None, _rows(manifest, "rows"), "", "training-data manifest"),),
+            evidence_against=("No rows were added",),
+        )
+    unaccounted = _unaccounted(manifest, added)
+    shares = tuple(
+        Number(label, rows / added, wilson_interval(rows, added), added, "share", "training-data manifest")
+        for label, rows in (
+            ("Added rows without author or reviewer", unaccounted),
+            ("Added rows without author", min(_rows(manifest, "without_author"), added)),
+            ("Added rows without reviewer", min(_rows(manifest, "without_reviewer"), added)),
+            ("Added rows without licence", min(_rows(manifest, "without_licence"), added)),
+        )
     )
     share_text = f"{unaccounted:,} of {added:,} added rows have no author or no reviewer"
     facet = str(manifest.get("topic_facet") or "intent")
@@ -76,12 +86,12 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
         return _answer(
             "not_enough_data",
             f"{title}: {share_text}; whether failures sit in their topics cannot be told.",
-            numbers=(share,),
+            numbers=shares,
             missing=(f"the facet {facet} on every trace, and the topics of added rows in the manifest",),
         )
     gap = gap_between(hit, rest)
     numbers = (
-        share,
+        *shares,
         number_of("Topics that the rows touch", hit, given.facts, "with it − without"),
         number_of("All other topics", rest, given.facts, "with it − without"),
     )
@@ -110,6 +120,13 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
     return _answer(
         "no_match", sentence, numbers=numbers, picture=picture, evidence_against=(sentence,), actions=actions
     )
+
+
+def _unaccounted(manifest: Mapping[str, Any], added: int) -> int:
+    """Added rows without author or reviewer; a record that has only both counts tells at least the larger."""
+    told = manifest.get("unaccounted")
+    counts = [_count(told)] if told is not None else [_rows(manifest, f"without_{name}") for name in _WHO]
+    return min(max(counts), added)
 
 
 def _rows(manifest: Mapping[str, Any], name: str) -> int:
