@@ -155,6 +155,8 @@ def ahead(request: HttpRequest, number: str) -> HttpResponse:
 def _render(request: HttpRequest, form: RetirementForm, file_form: CalendarForm, status: int) -> HttpResponse:
     text = request.GET.get("q", "").strip().lower()[:200]
     entries = [one for one in selectors.calendar() if not text or text in one.retirement.model.lower()]
+    # The nearest ahead first; what is gone already after it, the latest first.
+    entries.sort(key=lambda one: (one.days_left < 0, abs(one.days_left)))
     context = {
         "rows": Paginator(entries, PAGE_SIZE).get_page(request.GET.get("page")),
         "count": len(entries),

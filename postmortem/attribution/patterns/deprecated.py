@@ -163,10 +163,14 @@ def _moved(given: PatternInput, move: VersionMove, ahead: _Ahead) -> PatternFind
         f"{plural(move.trace_count, 'trace')} run on {move.facet} {move.to_version} since {moment_text(move.at)}, "
         "and no change log mentions it"
     )
-    numbers: tuple[Number, ...] = ()
-    picture = None
+    known = given.during & (words != "")
+    count, size = int((known & (words == move.to_version)).sum()), int(known.sum())
+    numbers: tuple[Number, ...] = (
+        Number(f"On {move.to_version}", count / size, wilson_interval(count, size), size, "share", "incident"),
+    ) if size else ()  # fmt: skip
+    picture = _served_picture(given, move.facet)
     if compared is not None:
-        numbers = (
+        numbers += (
             level_number(move.from_version, compared.first, given.facts.unit),
             level_number(move.to_version, compared.second, given.facts.unit),
             number_of("Difference", compared, given.facts),
