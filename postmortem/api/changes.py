@@ -24,7 +24,7 @@ class ChangeSerializer(serializers.ModelSerializer):
         fields = (
             "id", "external_id", "layer", "summary", "at", "until", "rollout", "canary_share", "stages", "scope",
             "facet", "from_version", "to_version", "actor", "link", "is_rollback", "details",
-            "source", "origin", "revision", "merged_into",
+            "source", "origin", "feed", "revision", "merged_into",
         )  # fmt: skip
 
 

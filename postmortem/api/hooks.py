@@ -21,7 +21,8 @@ def receive_changes(request: HttpRequest, public_id: UUID) -> JsonResponse:
     length = request.headers.get("Content-Length", "")
     if request.method != "POST" or not length.isdecimal():
         return refused
-    feed = ChangeFeed.objects.filter(public_id=public_id, paused=False).select_related("feature", "made_by").first()
+    sending = ChangeFeed.objects.exclude(kind__in=ChangeFeed.PULLED).filter(public_id=public_id, paused=False)
+    feed = sending.select_related("feature", "made_by").first()
     if feed is None:
         return refused
     if int(length) > MAX_BODY_BYTES:

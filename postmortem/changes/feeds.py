@@ -2,16 +2,20 @@
 
 import base64
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db import transaction
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
+from postmortem.changes.feed_options import read_options
 from postmortem.changes.models import Change, ChangeDelivery, ChangeFeed
+from postmortem.changes.pulled_feeds import feed_name, options_for, save_named, shown
 from postmortem.changes.services import ImportOutcome, store_records
 from postmortem.changes.webhooks import Headers, delivery_id, records_of
 from postmortem.incidents.models import Feature
@@ -24,36 +28,47 @@ DELIVERIES_LIVE = timedelta(days=90)
 
 
 def feeds() -> QuerySet[ChangeFeed]:
-    """All feeds by feature and name, with who made them."""
-    return ChangeFeed.objects.select_related("feature", "made_by").order_by("feature__name", "name")
+    """All feeds by feature and name, each with `change_count`, the changes that it brought."""
+    brought = Change.objects.filter(feed=OuterRef("pk")).order_by().values("feed").annotate(count=Count("pk"))
+    return (
+        ChangeFeed.objects.select_related("feature", "made_by", "connection")
+        .annotate(change_count=Coalesce(Subquery(brought.values("count")), 0))
+        .order_by("feature__name", "name")
+    )
 
 
-def create_feed(*, by: Person, feature: Feature, name: str, kind: str, secret: str = "") -> tuple[ChangeFeed, str]:
-    """A feed and its secret, which is shown this once. Langfuse gives its own secret, the others get one from here.
+def create_feed(
+    *,
+    by: Person,
+    feature: Feature,
+    name: str,
+    kind: str,
+    secret: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> tuple[ChangeFeed, str]:
+    """A feed that sends, and its secret, which is shown this once. Langfuse gives its own, the others get one here.
 
-    Raises UserError, PermissionDenied.
+    `options` are the paths, environments and branch of a GitHub or GitLab feed. Raises UserError, PermissionDenied.
     """
     require(by, Capability.CONFIGURE)
-    name = name.strip()
-    if not 0 < len(name) <= 120:
-        raise UserError("Give the feed a name of up to 120 characters.")
-    if kind not in ChangeFeed.Kind.values:
+    if kind not in ChangeFeed.Kind.values or kind in ChangeFeed.PULLED:
         raise UserError("Choose what sends to the feed.")
     secret = _secret(kind, secret)
-    try:
-        with transaction.atomic():
-            feed = ChangeFeed.objects.create(
-                feature=feature, name=name, kind=kind, secret_encrypted=encrypt(secret), made_by=by
-            )
-            audit.record(person=by, action="feed.create", subject=str(feed), after={"kind": kind})
-    except IntegrityError as error:
-        raise UserError(f"There is a feed “{name}” of {feature.name} already; choose another name.") from error
+    feed = ChangeFeed(
+        feature=feature, name=feed_name(name), kind=kind, secret_encrypted=encrypt(secret), made_by=by,
+        options=options_for(kind, options or {}).stored(),
+    )  # fmt: skip
+    with transaction.atomic():
+        save_named(feed)
+        audit.record(person=by, action="feed.create", subject=str(feed), after=shown(feed))
     return feed, secret
 
 
 def rotate_secret(*, feed: ChangeFeed, by: Person, secret: str = "") -> str:
-    """A new secret; the old one counts no more."""
+    """A new secret; the old one counts no more. Raises UserError for a feed that is pulled."""
     require(by, Capability.CONFIGURE)
+    if feed.is_pulled:
+        raise UserError("This feed is pulled with a token; enter a new one where you edit it.")
     secret = _secret(feed.kind, secret)
     with transaction.atomic():
         ChangeFeed.objects.filter(pk=feed.pk).update(secret_encrypted=encrypt(secret))
@@ -62,10 +77,11 @@ def rotate_secret(*, feed: ChangeFeed, by: Person, secret: str = "") -> str:
 
 
 def pause_feed(*, feed: ChangeFeed, by: Person, paused: bool) -> None:
-    """Refuse what it sends, or take it again."""
+    """Refuse what it sends or pull it no more; or take it again, a pulled one at once."""
     require(by, Capability.CONFIGURE)
+    again: dict[str, Any] = {"next_due": utc_now(), "failures": 0} if feed.is_pulled and not paused else {}
     with transaction.atomic():
-        ChangeFeed.objects.filter(pk=feed.pk).update(paused=paused)
+        ChangeFeed.objects.filter(pk=feed.pk).update(paused=paused, **again)
         audit.record(person=by, action="feed.pause" if paused else "feed.resume", subject=str(feed))
 
 
@@ -90,12 +106,12 @@ def receive(*, feed: ChangeFeed, headers: Headers, body: bytes) -> ImportOutcome
             _, is_new = ChangeDelivery.objects.get_or_create(feed=feed, delivery=identifier)
             if not is_new:
                 return None
-            records = records_of(feed.kind, headers, body)
+            records = records_of(feed.kind, headers, body, read_options(feed.options))
             outcome = ImportOutcome()
             if records:
                 outcome = store_records(
                     feature=feed.feature, by=feed.made_by, records=records, source=Change.Source.WEBHOOK,
-                    origin=feed.name, raw=[(body, "application/json")] * len(records),
+                    origin=feed.name, raw=[(body, "application/json")] * len(records), feed=feed,
                 )  # fmt: skip
             _note(feed, last_error="", last_received_at=now, received=F("received") + 1)
     except UserError as error:
@@ -118,4 +134,6 @@ def _secret(kind: str, given: str) -> str:
         if not 8 <= len(given) <= 300:
             raise UserError("Paste the secret that Langfuse shows when the webhook is made; it begins with lf-whsec_.")
         return given
+    if kind == ChangeFeed.Kind.GITLAB:  # it is sent as it is, in a header
+        return secrets.token_urlsafe(32)
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

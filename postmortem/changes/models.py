@@ -10,7 +10,7 @@ from django.utils import timezone
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Feature
 from postmortem.lib.layers import LAYER_CHOICES
-from postmortem.traces.models import EvidenceBlob
+from postmortem.traces.models import Connection, EvidenceBlob
 
 
 class Change(models.Model):
@@ -28,6 +28,7 @@ class Change(models.Model):
         HAND = "hand", "Typed by hand"
         WEBHOOK = "webhook", "Webhook"
         MANIFEST = "manifest", "Manifest"
+        PULLED = "pulled", "Pulled feed"
         EXAMPLE = "example", "Simulated example"
 
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="changes")
@@ -49,6 +50,9 @@ class Change(models.Model):
     details = models.JSONField(default=dict, blank=True)  # what manifests and feeds tell besides
     source = models.CharField(max_length=20, choices=Source.choices)
     origin = models.CharField(max_length=400, blank=True)  # file name or connection
+    feed = models.ForeignKey(
+        "ChangeFeed", null=True, blank=True, on_delete=models.SET_NULL, related_name="changes"
+    )  # which brought it; `origin` keeps its name
     raw = models.ForeignKey(EvidenceBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     content_sha256 = models.CharField(max_length=64)  # of what the log said, whatever people corrected since
     revision = models.PositiveIntegerField(default=1)
@@ -94,31 +98,62 @@ class ChangeRevision(models.Model):
 
 
 class ChangeFeed(models.Model):
-    """Something outside that sends changes to a feature's logs, signed with a secret."""
+    """Something outside that tells changes of a feature: it sends them signed, or is pulled on a schedule."""
 
     class Kind(models.TextChoices):
         STANDARD = "standard", "Anything that signs (Standard Webhooks, CloudEvents, CDEvents)"
-        LANGFUSE = "langfuse", "Langfuse prompt versions"
-        GITHUB = "github", "GitHub releases and deployments"
+        LANGFUSE = "langfuse", "Langfuse prompt webhook"
+        GITHUB = "github", "GitHub webhook"
+        GITLAB = "gitlab", "GitLab webhook"
+        PULL_LANGFUSE = "pull_langfuse", "Langfuse prompt versions"
+        PULL_GITHUB = "pull_github", "GitHub repository"
+        PULL_GITLAB = "pull_gitlab", "GitLab project"
+        PULL_MLFLOW = "pull_mlflow", "MLflow model registry"
+
+    PULLED: ClassVar = (Kind.PULL_LANGFUSE, Kind.PULL_GITHUB, Kind.PULL_GITLAB, Kind.PULL_MLFLOW)
 
     public_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="change_feeds")
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    secret_encrypted = models.BinaryField()
+    secret_encrypted = models.BinaryField()  # of the webhook, or the token that a pull reads with
+    options = models.JSONField(default=dict, blank=True)  # project, paths, …: feed_options.FeedOptions
     paused = models.BooleanField(default=False)
-    received = models.PositiveIntegerField(default=0)
+    received = models.PositiveIntegerField(default=0)  # deliveries or pulls
     last_received_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
     made_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     made_at = models.DateTimeField(default=timezone.now)
 
+    # Of pulled feeds. Reads go to this address or connection and to no other.
+    base_url = models.URLField(max_length=400, blank=True)
+    connection = models.ForeignKey(Connection, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    interval_minutes = models.PositiveIntegerField(default=30)
+    lookback_days = models.PositiveIntegerField(default=30)  # how far back the first pull reads
+    cursor = models.JSONField(default=dict)  # where the next pull goes on
+    next_due = models.DateTimeField(null=True, db_index=True)
+    last_outcome = models.CharField(max_length=300, blank=True)
+    failures = models.PositiveIntegerField(default=0)  # in a row
+    attempts = models.PositiveIntegerField(default=0)  # of workers that took it and were not heard of again
+    worker = models.CharField(max_length=100, blank=True)
+    lease_until = models.DateTimeField(null=True)
+
     class Meta:
         ordering: ClassVar = ["name"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["feature", "name"], name="feed_name_once_per_feature")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["feature", "name"], name="feed_name_once_per_feature"),
+            models.CheckConstraint(
+                condition=Q(interval_minutes__gte=5) & Q(lookback_days__gte=1), name="feed_is_not_asked_too_often"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.feature.name}"
+
+    @property
+    def is_pulled(self) -> bool:
+        """Whether it is read on a schedule, else it sends."""
+        return self.kind in self.PULLED
 
 
 class ChangeDelivery(models.Model):

@@ -209,7 +209,15 @@ def _plain(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = str(value).strip()
-    return None if "\x00" in text else text
+    return text if _storable(text) else None
+
+
+def _storable(text: str) -> bool:
+    """Whether both databases hold it: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _layer(fields: Mapping[str, Any]) -> Layer:
@@ -313,16 +321,18 @@ def _details(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
-        size = len(json.dumps(found, allow_nan=False))
+        written = json.dumps(found, allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError("the field “details” is not JSON.") from error
-    if not isinstance(found, dict) or size > MAX_DETAILS_CHARACTERS:
+    if not isinstance(found, dict) or len(written) > MAX_DETAILS_CHARACTERS:
         raise UserError(f"the field “details” must be a JSON object of up to {MAX_DETAILS_CHARACTERS:,} characters.")
+    if not _storable(written) or "\\u0000" in written:
+        raise UserError("the field “details” holds a character that no text has.")
     return found
 
 
 def _facet_name(name: str) -> str:
-    if not name.strip() or len(name) > _LONGEST["facet"] or "\x00" in name:
+    if not name.strip() or len(name) > _LONGEST["facet"] or not _storable(name):
         raise UserError("a facet's name must have 1 to 80 characters.")
     return name.strip()
 

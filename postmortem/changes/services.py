@@ -8,7 +8,7 @@ from django.db.models import ProtectedError
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
-from postmortem.changes.models import Change, ChangeRevision, Manifest
+from postmortem.changes.models import Change, ChangeFeed, ChangeRevision, Manifest
 from postmortem.changes.parse import content_of, parse_changes, read_change, to_open_format
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import fields_of, record_of
@@ -63,8 +63,11 @@ def store_records(
     origin: str,
     raw: Sequence[tuple[bytes, str]] | None = None,
     incident: Incident | None = None,
+    feed: ChangeFeed | None = None,
 ) -> ImportOutcome:
     """Add records that are not there yet, all or nothing; `raw` holds the bytes and media type of each.
+
+    `feed` is the one that brought them.
 
     The first entry under an id stays: the same content again is `unchanged`, other content is `conflicting`.
     Raises UserError for a record that the open format would refuse.
@@ -78,7 +81,7 @@ def store_records(
         blobs = {item: store_blob(*item) for item in dict.fromkeys(raw[index] for index in new)} if raw else {}
         rows = [
             Change(
-                feature=feature, source=source, origin=origin[:400], added_by=by,
+                feature=feature, source=source, origin=origin[:400], added_by=by, feed=feed,
                 raw=blobs[raw[index]] if raw else None, content_sha256=contents[checked[index].id],
                 **fields_of(checked[index]),
             )
@@ -151,6 +154,11 @@ def ask_import(by: Person, feature: Feature, incident: Incident | None) -> None:
         if incident.feature_id != feature.pk:
             raise UserError(f"{incident.number} is about another feature than {feature.name}; choose its own log.")
         refuse_published(incident)
+
+
+def stored_ids(feature: Feature, ids: Sequence[str]) -> set[str]:
+    """Those of these ids that the feature's logs hold."""
+    return set(_stored_contents(feature, ids))
 
 
 def _stored_contents(feature: Feature, ids: Sequence[str]) -> dict[str, str]:

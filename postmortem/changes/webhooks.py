@@ -1,7 +1,7 @@
 """Signed webhooks that tell changes: is it genuine, and which changes does it tell. Pure.
 
-Sources: Standard Webhooks 1.0 (standardwebhooks.com), Langfuse's prompt webhook, GitHub's webhooks, CloudEvents 1.0
-(structured and binary), CDEvents 0.4 (service events).
+Sources: Standard Webhooks 1.0 (standardwebhooks.com), Langfuse's prompt webhook, GitHub's and GitLab's webhooks,
+CloudEvents 1.0 (structured and binary), CDEvents (cdevents.py).
 """
 
 import base64
@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from postmortem.changes import github_changes, gitlab_changes
+from postmortem.changes.cdevents import read_cdevent
+from postmortem.changes.feed_options import FeedOptions
 from postmortem.changes.parse import read_change
-from postmortem.changes.prompts import change_id
+from postmortem.changes.prompts import change_id, production_move
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
@@ -24,8 +27,7 @@ from postmortem.lib.layers import Layer
 MAX_BODY_BYTES = 1024 * 1024
 TOLERANCE_SECONDS = 300.0
 _MOST_CHANGES = 500
-_CDEVENTS = "dev.cdevents.service."
-_CD_WORDS = {"deployed": "deployed", "upgraded": "upgraded", "rolledback": "rolled back", "removed": "removed"}
+NO_OPTIONS = FeedOptions()
 Headers = Mapping[str, str]
 
 
@@ -60,6 +62,12 @@ def delivery_id(kind: str, headers: Headers, body: bytes, secret: str, now: floa
             raise Forged
         # GitHub signs no time, so what came once under this body never counts again.
         return hashlib.sha256(body).hexdigest()
+    if kind == "gitlab":
+        # GitLab sends the secret itself and signs nothing; every event has a body of its own.
+        _same(headers.get("x-gitlab-token", ""), secret)
+        return hashlib.sha256(body).hexdigest()
+    if kind not in {"standard"}:
+        raise Forged  # what is pulled takes no deliveries
     identifier, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     _fresh(stamp, now)
     try:
@@ -76,8 +84,10 @@ def delivery_id(kind: str, headers: Headers, body: bytes, secret: str, now: floa
     return identifier if len(identifier) <= 200 else hashlib.sha256(identifier.encode()).hexdigest()
 
 
-def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
+def records_of(kind: str, headers: Headers, body: bytes, options: FeedOptions = NO_OPTIONS) -> list[ChangeRecord]:
     """The changes that a genuine delivery tells; none for an event that tells no change (a ping, a failed deployment).
+
+    `options` name the paths and environments of a GitHub or GitLab feed.
 
     Raises UserError with one sentence for what cannot be read.
     """
@@ -85,7 +95,9 @@ def records_of(kind: str, headers: Headers, body: bytes) -> list[ChangeRecord]:
     if kind == "langfuse":
         return _langfuse(_object(value))
     if kind == "github":
-        return _github(headers.get("x-github-event", ""), _object(value))
+        return github_changes.read_event(headers.get("x-github-event", ""), _object(value), options)
+    if kind == "gitlab":
+        return gitlab_changes.read_event(_object(value), options)
     entries = value if isinstance(value, list) else [value]
     if len(entries) > _MOST_CHANGES:
         raise UserError(f"The delivery tells more than {_MOST_CHANGES} changes; send several.")
@@ -121,38 +133,13 @@ def _generic(entry: dict[str, Any], headers: Headers) -> ChangeRecord | None:
         identifier, moment, kind = (headers.get(f"ce-{name}", "") for name in ("id", "time", "type"))
     context = data.get("context")
     if isinstance(context, Mapping) and str(context.get("type", "")).startswith("dev.cdevents."):
-        return _cdevent(data, context)
+        return read_cdevent(data, context)
     if kind.startswith("dev.cdevents."):
         raise UserError("A CDEvent needs its “context” and “subject” in the data.")
     fields = dict(data)
     fields.setdefault("id", identifier)
     fields.setdefault("at", moment)
     return read_change(fields)
-
-
-def _cdevent(data: Mapping[str, Any], context: Mapping[str, Any]) -> ChangeRecord | None:
-    kind = str(context["type"])
-    word = next((word for name, word in _CD_WORDS.items() if kind.startswith(f"{_CDEVENTS}{name}.")), "")
-    if not word:
-        return None
-    subject = data.get("subject")
-    content = subject.get("content") if isinstance(subject, Mapping) else None
-    if not isinstance(subject, Mapping) or not isinstance(content, Mapping):
-        raise UserError("A CDEvent needs a “subject” with “content”.")
-    artifact = str(content.get("artifactId") or "")
-    place = content.get("environment")
-    environment = str(place.get("id") or "") if isinstance(place, Mapping) else ""
-    version = artifact.split("?", 1)[0].rsplit("@", 1)[-1] if "@" in artifact else ""
-    return read_change(
-        {
-            "id": f"cdevents:{str(context.get('id') or '')[:180]}", "layer": Layer.INFRASTRUCTURE.value,
-            "at": str(context.get("timestamp") or ""),
-            "summary": f"{str(subject.get('id') or 'service')[:120]} {word} {artifact[:120]}".strip(),
-            "facet": "release" if version else None, "to_version": version[:200] or None,
-            "scope": {"environment": [environment[:200]]} if environment else {},
-            "is_rollback": word == "rolled back",
-        }
-    )  # fmt: skip
 
 
 def _langfuse(event: dict[str, Any]) -> list[ChangeRecord]:
@@ -170,49 +157,18 @@ def _langfuse(event: dict[str, Any]) -> list[ChangeRecord]:
     if moved and not live:
         return []  # the other half of a label move
     at = _moment(prompt.get("updatedAt") if moved else prompt.get("createdAt"), event.get("timestamp"))
-    made = _PromptVersion(name, version, at, None, None)
-    message = str(prompt.get("commitMessage") or "").strip().split("\n")[0]
-    what = f"Prompt {name} v{version}" + (" is production now" if moved else "") + (f": {message}" if message else "")
-    identifier = change_id(made) if not moved else f"{change_id(made)}:production:{int(at.timestamp())}"
+    message, author = str(prompt.get("commitMessage") or ""), str(prompt.get("createdBy") or "")
+    made = _PromptVersion(name, version, at, message, author)
+    if moved:
+        return [production_move(made, at)]
+    first = message.strip().split("\n")[0]
     return [
         ChangeRecord(
-            id=identifier, layer=Layer.PROMPT, at=at, until=at, scope={"prompt": (name,)}, facet="prompt_version",
-            to_version=str(version), summary=what[:300], actor=str(prompt.get("createdBy") or "")[:200],
+            id=change_id(made), layer=Layer.PROMPT, at=at, until=at, scope={"prompt": (name,)}, facet="prompt_version",
+            to_version=str(version), summary=(f"Prompt {name} v{version}" + (f": {first}" if first else ""))[:300],
+            actor=author[:200],
         )
     ]  # fmt: skip
-
-
-def _github(event: str, body: dict[str, Any]) -> list[ChangeRecord]:
-    repository = body.get("repository")
-    name = str(repository.get("full_name") or "")[:120] if isinstance(repository, Mapping) else ""
-    if event == "release" and body.get("action") == "published":
-        release = _object(body.get("release"))
-        tag = str(release.get("tag_name") or "")[:200]
-        fields: dict[str, Any] = {
-            "id": f"github:release:{release.get('id')}", "at": str(release.get("published_at") or ""),
-            "summary": f"{name} release {tag}"[:300], "to_version": tag, "facet": "release" if tag else None,
-            "link": str(release.get("html_url") or "")[:1000], "actor": _login(release.get("author")),
-        }  # fmt: skip
-    elif event == "deployment_status":
-        status, deployment = _object(body.get("deployment_status")), _object(body.get("deployment"))
-        if status.get("state") != "success":
-            return []
-        sha, ref = str(deployment.get("sha") or "")[:40], str(deployment.get("ref") or "")[:120]
-        environment = str(deployment.get("environment") or "")[:200]
-        fields = {
-            "id": f"github:deployment:{deployment.get('id')}", "at": str(status.get("created_at") or ""),
-            "summary": f"{name} {ref or sha[:12]} deployed to {environment or 'production'}"[:300],
-            "scope": {"environment": [environment]} if environment else {},
-            "facet": "release" if sha else None, "to_version": sha or None,
-            "link": str(status.get("target_url") or "")[:1000], "actor": _login(deployment.get("creator")),
-        }  # fmt: skip
-    else:
-        return []
-    return [read_change({"layer": Layer.INFRASTRUCTURE.value, **fields})]
-
-
-def _login(person: object) -> str:
-    return str(person.get("login") or "")[:200] if isinstance(person, Mapping) else ""
 
 
 def _moment(*values: object) -> datetime:

@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +29,8 @@ from postmortem.lib.errors import UserError
 from postmortem.pipeline import attribute, import_changes, import_evidence
 from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
-from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, Stopped
+from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, heartbeat
+from postmortem.pipeline.pull_feeds import pull_next_due
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
 from postmortem.traces.reread import read_next_blob
 
@@ -152,7 +152,7 @@ def execute(run: Run, *, stop: threading.Event | None = None, lease: timedelta =
     progress = Progress(run, stop=stop, lease=lease)
     stage, capability = STAGES[run.kind]
     try:
-        with _heartbeat(progress, lease):
+        with heartbeat(progress.beat, lease):
             require(run.started_by, capability, run.incident)
             message = stage(run, progress)
     except (Cancelled, LeaseLost) as stopped:
@@ -177,7 +177,10 @@ def execute(run: Run, *, stop: threading.Event | None = None, lease: timedelta =
 def work(
     *, once: bool = False, stop: threading.Event | None = None, lease: timedelta = LEASE, worker: str | None = None
 ) -> int:
-    """Claim and execute runs until `stop` is set; with `once`, until none is due. Returns how many were executed."""
+    """Claim and execute runs and pull feeds until `stop` is set; with `once`, until none is due.
+
+    Returns how many runs were executed.
+    """
     stop = stop or threading.Event()
     name = worker or f"{socket.gethostname()[:40]}:{os.getpid()}"
     count = 0
@@ -191,6 +194,10 @@ def work(
             if run:
                 execute(run, stop=stop, lease=lease)
                 count += 1
+            # One feed after each run: people's imports go first, and a full queue does not stop the feeds.
+            if not stop.is_set() and pull_next_due(f"{name}:{secrets.token_hex(4)}", stop=stop, lease=lease):
+                continue
+            if run:
                 continue
             if read_next_blob():  # nobody waits, so there is time for the words of what came in
                 continue
@@ -202,32 +209,6 @@ def work(
             break
         stop.wait(POLL.total_seconds())
     return count
-
-
-@contextmanager
-def _heartbeat(progress: Progress, lease: timedelta) -> Any:
-    """Renew the lease from a thread, because one slow read may take longer than the lease."""
-    over = threading.Event()
-
-    def beat() -> None:
-        try:
-            while not over.wait(lease.total_seconds() / 4):
-                try:
-                    progress.beat()
-                except Stopped:
-                    return  # the stage itself finds out at its next step
-                except DatabaseError:
-                    log.warning("a heartbeat was lost", exc_info=True)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _end(run: Run, state: str, message: str) -> None:

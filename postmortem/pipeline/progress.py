@@ -1,12 +1,19 @@
 """What a stage tells its run while it works, and how it learns that it should stop."""
 
+import logging
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
+from django.db import DatabaseError, connection
+
 from postmortem.lib.clock import utc_now
 from postmortem.pipeline.models import Run
+
+log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 
@@ -76,3 +83,32 @@ class Progress:
         if not mine.update(**fields):
             state = Run.objects.filter(pk=self._run.pk).values_list("state", flat=True).first()
             raise Cancelled if state == Run.State.CANCELLED else LeaseLost
+
+
+@contextmanager
+def heartbeat(renew: Callable[[], None], lease: timedelta) -> Iterator[None]:
+    """Renew a lease from a thread, because one slow read may take longer than the lease.
+
+    `renew` raises a Stopped when the lease is gone.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not over.wait(lease.total_seconds() / 4):
+                try:
+                    renew()
+                except Stopped:
+                    return  # the stage itself finds out at its next step
+                except DatabaseError:
+                    log.warning("a heartbeat was lost", exc_info=True)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -44,6 +44,7 @@ __all__ = [
     "AccessRefused",
     "FetchedTrace",
     "LangfuseSource",
+    "PromptEntry",
     "PromptVersion",
     "RateLimited",
     "SourceError",
@@ -69,6 +70,17 @@ class PromptVersion:
     commit_message: str
     created_by: str
     raw: bytes
+    updated_at: datetime | None = None  # also when a label came or went
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEntry:
+    """A prompt in the list of prompts: which versions and labels it has, and when the last of them changed."""
+
+    name: str
+    versions: tuple[int, ...]
+    labels: tuple[str, ...]
+    updated_at: datetime | None
 
 
 class LangfuseSource:
@@ -232,34 +244,49 @@ class LangfuseSource:
 
     def list_prompt_versions(self) -> list[PromptVersion]:
         """Every version of every prompt, at most 400, newest first within a prompt."""
-        self._ready()
         versions: list[PromptVersion] = []
+        for prompt in self.list_prompts():
+            for number in sorted(prompt.versions, reverse=True):
+                if len(versions) >= _MAX_PROMPT_READS:
+                    return versions
+                versions.append(self.prompt_version(prompt.name, number, known_since=prompt.updated_at))
+        return versions
+
+    def list_prompts(self) -> list[PromptEntry]:
+        """Every prompt by name, at most 1,000."""
+        self._ready()
+        prompts: list[PromptEntry] = []
         page, more = 1, True
         while more and page <= 20:
             answer = self._ask(partial(self._sdk.prompts.list, page=page, limit=50))
             for prompt in answer.rows:
-                name = short_text(prompt.get("name"))
                 numbers = [number for number in prompt.get("versions") or [] if isinstance(number, int)]
-                for number in sorted(numbers, reverse=True):
-                    if len(versions) >= _MAX_PROMPT_READS:
-                        return versions
-                    versions.append(self._prompt(name, number, moment(prompt.get("lastUpdatedAt"))))
+                updated_at = moment(prompt.get("lastUpdatedAt"))
+                name, labels = short_text(prompt.get("name")), _labels(prompt)
+                prompts.append(PromptEntry(name, tuple(sorted(numbers)), labels, updated_at))
             more, page = answer.has_page_after(page), page + 1
-        return versions
+        return prompts
 
-    def _prompt(self, name: str, number: int, updated_at: datetime | None) -> PromptVersion:
-        ask = partial(self._sdk.prompts.get, quote(name, safe=""), version=number, resolve=False)
+    def prompt_version(
+        self, name: str, number: int | None = None, *, label: str | None = None, known_since: datetime | None = None
+    ) -> PromptVersion:
+        """One version of a prompt, by its number or by a label that it has. UnknownTrace where there is none."""
+        self._ready()
+        ask = partial(self._sdk.prompts.get, quote(name, safe=""), version=number, label=label, resolve=False)
         answer = self._ask(ask)
         said = answer.value
-        labels = said.get("labels")
+        found, updated_at = said.get("version"), moment(said.get("updatedAt"))
+        if number is None and (not isinstance(found, int) or isinstance(found, bool)):
+            raise SourceError(f"{self._base} names no version of the prompt {name[:80]}; try again later.")
         return PromptVersion(
             name=name,
-            version=number,
-            created_at=moment(said.get("createdAt")) or moment(said.get("updatedAt")) or updated_at or utc_now(),
-            labels=tuple(short_text(label) for label in labels if label) if isinstance(labels, list) else (),
+            version=int(found or 0) if number is None else number,
+            created_at=moment(said.get("createdAt")) or updated_at or known_since or utc_now(),
+            labels=_labels(said),
             commit_message=short_text(said.get("commitMessage"), 500),
             created_by=short_text(said.get("createdBy"), MAX_NAME),
             raw=answer.body,
+            updated_at=updated_at,
         )
 
     # One trace
@@ -369,3 +396,8 @@ def _begun(pages: Iterator[WindowPage]) -> Iterator[WindowPage]:
         yield from pages
 
     return rest()
+
+
+def _labels(said: Mapping[str, Any]) -> tuple[str, ...]:
+    labels = said.get("labels")
+    return tuple(short_text(label) for label in labels if label) if isinstance(labels, list) else ()

@@ -25,13 +25,10 @@ def page(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     incident = open_incident(request, number)
     rows = Change.objects.select_related("added_by", "raw", "merged_into").defer("raw__compressed")
     change = get_object_or_404(rows, feature=incident.feature_id, pk=pk)
-    join = selectors.read_join(incident)
-    row = next((one for one in join.ledger if one.change.pk == pk), None)
-    unseen = [one for one in join.reconciliation.never_observed if row and one.change_id == change.external_id]
+    row = next((one for one in selectors.ledger(incident) if one.change.pk == pk), None)
     context = {
         "change": change,
         "row": row,
-        "unseen": unseen[0] if unseen else None,
         "corrections": selectors.corrections_of([change]).get(pk, []),
         "merged": selectors.merged_changes(incident, [change]).get(pk, []),
         "manifests": change.manifests.select_related("compared_with").all(),
@@ -75,8 +72,14 @@ def _details(details: dict[str, Any]) -> dict[str, Any]:
         "documents": documents if isinstance(documents, dict) else {},
         "settings": details.get("settings") if isinstance(details.get("settings"), dict) else {},
         "embedding": details.get("embedding") if isinstance(details.get("embedding"), dict) else {},
-        "other_details": {name: value for name, value in details.items() if name not in _OWN_PARTS},
+        "other_details": {name: _words(value) for name, value in details.items() if name not in _OWN_PARTS},
     }  # fmt: skip
+
+
+def _words(value: Any) -> Any:
+    """A list of plain values, like the paths of a merge, as people write it."""
+    plain = isinstance(value, list) and all(isinstance(one, str | int | float) for one in value)
+    return ", ".join(map(str, value)) if plain else value
 
 
 def _count(values: dict[str, Any], name: str) -> int:

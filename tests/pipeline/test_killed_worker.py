@@ -5,41 +5,23 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import threading
+import time
+from datetime import timedelta
 
-import pytest
-from django.db import connection
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def environment(request, tmp_path):
-    """A database that other processes see: the test database of PostgreSQL, a file of SQLite's."""
-    variables = os.environ | {"POSTMORTEM_DATA_DIR": str(tmp_path), "SECRET_KEY": "test"}
-    if connection.vendor == "sqlite":
-        variables["DATABASE_URL"] = f"sqlite:///{tmp_path / 'killed.sqlite3'}"
-        command = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
-        subprocess.run(command, cwd=ROOT, env=variables, check=True, timeout=120)
-        return variables
-    request.getfixturevalue("transactional_db")
-    settings = connection.settings_dict
-    host = settings["HOST"].replace("/", "%2F")
-    login = settings["USER"] + (f":{settings['PASSWORD']}" if settings["PASSWORD"] else "")
-    port = f":{settings['PORT']}" if settings["PORT"] else ""
-    variables["DATABASE_URL"] = f"postgres://{login}@{host}{port}/{settings['NAME']}"
-    return variables
+from tests.changes.hosts import NOW, ago, gitlab, sha
+from tests.pipeline.conftest import ROOT
 
 
-def start(what, environment):
+def start(what, environment, module="slow_worker"):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.pipeline.slow_worker", what],
+        [sys.executable, "-m", f"tests.pipeline.{module}", what],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def run(what, environment):
-    process = start(what, environment)
+def run(what, environment, module="slow_worker"):
+    process = start(what, environment, module)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return output
@@ -63,3 +45,42 @@ def test_killed_in_the_middle_and_finished_by_another(environment):
         "state": "done", "attempts": 2, "done": 100, "message": "All pages are here.",
         "traces": 100, "blobs": 10, "imports": 1,
     }  # fmt: skip
+
+
+def test_a_pull_killed_in_the_middle_is_finished_by_another(environment):
+    """Six slow pages; the second worker goes on at the mark of the first and doubles nothing."""
+    host, third = gitlab(), threading.Event()
+    path = "/api/v4/projects/7/deployments"
+    host.lists[path] = [
+        host.lists[path][0] | {"id": number, "sha": sha(number), "updated_at": ago(seconds=90_000 - number * 60)}
+        for number in range(600)
+    ]
+    answer = host.answer
+
+    def slowly(*args):
+        if args[1].startswith(path):
+            time.sleep(0.1)
+            if host.count(path) == 3:
+                third.set()
+        return answer(*args)
+
+    host.answer = slowly
+    with host.serving() as base:
+        environment |= {"FEED_BASE": base}
+        run("setup", environment, "slow_feed")
+        first = start("work", environment, "slow_feed")
+        try:
+            assert third.wait(60)
+        finally:
+            os.kill(first.pid, signal.SIGKILL)
+            first.communicate(timeout=10)
+        left = json.loads(run("state", environment, "slow_feed"))
+        assert left["busy"]  # the dead worker's claim is still there
+        assert 100 <= left["changes"] < 600
+        before = len(host.asked)
+        run("work", environment, "slow_feed")
+        end = json.loads(run("state", environment, "slow_feed"))
+    assert end == {"busy": False, "changes": 601, "received": 1, "error": "", "failures": 0, "audited": 601}
+    after = next(address for address in host.asked[before:] if address.startswith(path))
+    mark = (NOW - timedelta(seconds=90_000 - left["changes"] * 60, hours=3)).isoformat()
+    assert after.split("updated_after=")[1] >= mark[:13]

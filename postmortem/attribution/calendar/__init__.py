@@ -1,1 +1,0 @@
-"""The calendar of model retirements: what comes with the product, what people add, and whom it concerns."""

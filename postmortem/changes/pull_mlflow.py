@@ -1,0 +1,137 @@
+"""MLflow's model registry read over REST: versions, and moves of stages and aliases since the last look. Pure."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from postmortem.changes import mlflow_changes as mlflow
+from postmortem.changes.feed_http import Reads, Step, Work, bounded
+from postmortem.changes.feed_options import FeedOptions
+from postmortem.changes.records import ChangeRecord
+from postmortem.changes.repository_changes import entries
+from postmortem.lib.clock import parse_moment
+from postmortem.lib.errors import UserError
+from postmortem.traces.source_http import SourceError
+from postmortem.traces.values import mapping, short_text
+
+_PAGE = 200
+_MAX_PAGES = 25
+_CLOCKS = timedelta(minutes=10)
+_API = "api/2.0/mlflow"
+
+
+def pull(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
+    """New versions, then moves since the last look. The first look only remembers aliases and stages."""
+    return bounded(work, _pull(reader, options, work))
+
+
+def _pull(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
+    yield from _versions(reader, options, work)
+    yield from _aliases(reader, options, work)
+
+
+def _versions(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
+    since = work.mark("versions", _CLOCKS)
+    first_look = "versions" not in mapping(work.cursor.get("marks"))
+    asked = {"order_by": "last_updated_timestamp DESC", "max_results": _PAGE}
+    for page in _pages(reader, f"{_API}/model-versions/search", asked, "model_versions"):
+        wanted = [told for told in page if not options.models or told.get("name") in options.models]
+        known = work.known([mlflow.version_id(mlflow.name_of(told), mlflow.version_of(told)) for told in wanted])
+        for told in wanted:
+            work.tell(partial(_new_version, told, reader.base, options, work, known), _bytes(told))
+            work.tell(partial(_stage, told, reader.base, options, work, first_look), _bytes(told))
+        yield work.step()
+        # The first look goes to the end: it must know the stage of every version.
+        if not first_look and any(_updated(told) < since for told in page):
+            break
+    work.move_mark("versions", work.now)
+    yield work.step()
+
+
+def _new_version(
+    told: Mapping[str, Any], base: str, options: FeedOptions, work: Work, known: Collection[str]
+) -> list[ChangeRecord]:
+    found = mlflow.version_change(told, base=base, facet=options.facet)
+    ready = short_text(told.get("status")) in {"", "READY"}
+    return [found] if ready and found.at >= work.first and found.id not in known else []
+
+
+def _stage(
+    told: Mapping[str, Any], base: str, options: FeedOptions, work: Work, first_look: bool
+) -> list[ChangeRecord]:
+    stages = work.cursor.setdefault("stages", {})
+    key = f"{mlflow.name_of(told)}/{mlflow.version_of(told)}"
+    before, stage = stages.get(key, mlflow.NO_STAGE), mlflow.stage_of(told)
+    if stage == before:
+        return []
+    stages[key] = stage
+    return [] if first_look else [mlflow.stage_change(told, before, base=base, facet=options.facet)]
+
+
+def _updated(told: Mapping[str, Any]) -> datetime:
+    try:
+        return mlflow.moment_of(told, "last_updated_timestamp")
+    except UserError:
+        return datetime.max.replace(tzinfo=UTC)  # one that cannot be read ends no list
+
+
+def _aliases(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
+    """Every alias of every model, compared with the last look."""
+    before: dict[str, dict[str, str]] | None = work.cursor.get("aliases")
+    looked = work.cursor.get("looked")
+    since = parse_moment(looked) if isinstance(looked, str) else work.now
+    seen: dict[str, dict[str, str]] = {}
+    for page in _pages(reader, f"{_API}/registered-models/search", {"max_results": _PAGE}, "registered_models"):
+        for told in page:
+            name = mlflow.name_of(told)
+            if options.models and name not in options.models:
+                continue
+            seen[name] = mlflow.aliases_of(told)
+            if before is not None:
+                moved = partial(
+                    _moves, told, before.get(name, {}), seen[name], (since, work.now), (reader.base, options.facet)
+                )
+                work.tell(moved, _bytes(told))
+    work.cursor["aliases"] = {name: aliases for name, aliases in seen.items() if aliases}
+    work.cursor["looked"] = work.now.isoformat()
+    yield work.step()
+
+
+def _moves(
+    told: Mapping[str, Any],
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    looks: tuple[datetime, datetime],
+    place: tuple[str, str],
+) -> list[ChangeRecord]:
+    (since, until), (base, facet) = looks, place
+    read = partial(mlflow.alias_change, told, since=min(since, until), until=until, base=base, facet=facet)
+    return [
+        read(alias, before=before.get(alias, ""), after=after.get(alias, ""))
+        for alias in sorted({*before, *after})
+        if before.get(alias) != after.get(alias)
+    ]
+
+
+def _pages(reader: Reads, path: str, params: Mapping[str, Any], name: str) -> Iterator[list[dict[str, Any]]]:
+    token = ""
+    for _ in range(_MAX_PAGES):
+        answer = reader.get(path, {**params, "page_token": token})
+        if not isinstance(answer, dict):
+            raise SourceError(f"{reader.base} answered without a registry; check that it is an MLflow server.")
+        yield [told for told in entries(answer.get(name)) if _is_named(told)]
+        token = short_text(answer.get("next_page_token"), 2000)
+        if not token:
+            return
+
+
+def _bytes(told: Mapping[str, Any]) -> bytes:
+    """The entry as JSON again; a page of them is one object, so each has no bytes of its own."""
+    return json.dumps(told, sort_keys=True).encode()
+
+
+def _is_named(told: Mapping[str, Any]) -> bool:
+    """Registered models have a name, their versions a number too."""
+    return bool(short_text(told.get("name")).strip()) and ("version" not in told or bool(short_text(told["version"])))
