@@ -39,7 +39,30 @@ VERSION_FACETS: tuple[str, ...] = (
     "release",
 )  # fmt: skip
 
-_FACET_OF_NAME = {name: (facet, rank) for facet, names in _METADATA_NAMES.items() for rank, name in enumerate(names)}
+# What the failure patterns read besides, where an application records it: groups of people and of requests, the
+# encoders of index and query apart, when the documents that were found had been embedded, how the provider answered.
+_ALSO_NAMES: dict[str, tuple[str, ...]] = {
+    "index_encoder": ("index_encoder", "encoder_index", "index_embedding_model"),
+    "query_encoder": ("query_encoder", "encoder_query", "query_embedding_model"),
+    "embedding_date": ("embedding_date", "embedded_at"),
+    "status_code": ("status_code", "http_status_code", "http_response_status_code", "error_code"),
+    "language": ("language", "lang", "user_language"),
+    "locale": ("locale", "user_locale"),
+    "country": ("country", "country_code", "user_country"),
+    "cohort": ("cohort", "user_cohort"),
+    "age_group": ("age_group",),
+    "gender": ("gender",),
+    "accessibility": ("accessibility",),
+    "feature": ("feature", "feature_name"),
+    "tenure": ("tenure", "tenure_group", "user_tenure"),
+}
+_FACET_OF_NAME = {
+    name: (facet, rank)
+    for facet, names in (*_METADATA_NAMES.items(), *_ALSO_NAMES.items())
+    for rank, name in enumerate(names)
+}
+_GONE = re.compile(r"\b(404|410)\b|model.{0,80}?(?:not[ _-]?found|not exist|deprecat|retired|decommission)", re.I)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _TRUNCATED_AT = 200
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
@@ -77,7 +100,16 @@ def facets_of(
     found = stated | found
     for facet, value in facets_of_tags([*tags, *(tag for item in ordered for tag in item.tags)]).items():
         found.setdefault(facet, value)
-    return found
+    return _coarse(found)
+
+
+def _coarse(facets: dict[str, str]) -> dict[str, str]:
+    """An embedding's moment as its day, and no bare number as tenure: else every trace were a kind of its own."""
+    if day := _DAY.match(facets.get("embedding_date", "")):
+        facets["embedding_date"] = day[0]
+    if facets.get("tenure", "").replace(".", "").isdigit():
+        del facets["tenure"]
+    return facets
 
 
 def facet_of_name(name: str) -> str:
@@ -126,11 +158,21 @@ def _from_fields(observations: list[ObservationRecord]) -> dict[str, str]:
         "prompt_version": prompted.prompt_version if prompted else "",
         "model": generation.model if generation else "",
         "encoder": embedding.model if embedding else "",
+        "status_code": _status(observations),
         "release": next((item.release for item in observations if item.release), ""),
         "environment": next((item.environment for item in observations if item.environment), ""),
     }
     found.update({facet: value for facet, value in candidates.items() if value})
     return found
+
+
+def _status(observations: Iterable[ObservationRecord]) -> str:
+    """How the provider said that a model is gone, "" where it did not; whatever else failed has other words."""
+    for observation in observations:
+        found = _GONE.search(observation.status_message[:500]) if observation.level == "ERROR" else None
+        if found is not None and (observation.model or "model" in observation.status_message.lower()):
+            return found[1] or "model_not_found"
+    return ""
 
 
 @lru_cache(maxsize=4096)

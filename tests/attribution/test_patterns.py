@@ -94,6 +94,17 @@ def test_a_slice_that_falls_with_a_cheaper_build_is_slippage() -> None:
     assert any("tables" in line for line in found.evidence_for)
 
 
+def test_structured_output_that_fails_more_while_the_rest_holds_is_slippage() -> None:
+    def make(hours: float, dice: np.random.Generator) -> dict[str, Any]:
+        failing = 0.15 if late(hours) else 0.02
+        return {"facets": {}, "scores": {"json_parse_failed": float(dice.random() < failing)}}
+
+    swap = change(Layer.MODEL, 7 * DAY, summary="same weights, other server", details={"engine": "vllm 0.9"})
+    found = answer(1, world(make, changes=(swap,), count=4000))
+    assert found.answer == "match" and "json_parse_failed rose" in found.evidence_for
+    assert answer(1, world(make, changes=(change(Layer.MODEL, 7 * DAY),), count=4000)).answer == "not_enough_data"
+
+
 def test_everything_falling_alike_is_a_plain_regression() -> None:
     found = answer(1, _quantized(lambda _, hours: 0.25 if late(hours) else 0.0))
     assert found.answer == "no_match"
@@ -308,6 +319,38 @@ def test_a_query_encoder_that_is_not_the_indexes_matches() -> None:
     assert answer(7, world(make)).answer == "match"
 
 
+def _by_manifest(encoder: str) -> PatternInput:
+    """Traces that record the encoder of their embedding step; what the index was built with a manifest tells."""
+
+    def make(hours: float, dice: np.random.Generator) -> dict[str, Any]:
+        version = "2" if late(hours) and dice.random() < 0.6 else "1"
+        wrong = version == "2" and encoder != "e1"
+        return {"facets": {"encoder": "e1", "index_version": version}, "rate": 0.5 if wrong else 0.9}
+
+    details = {"encoder": {"from": "e1", "to": encoder}, "embedding": {"stale": 300, "of": 1000}}
+    rebuilt = change(
+        Layer.RETRIEVAL, 7 * DAY, facet="index_version", from_version="1", to_version="2", details=details
+    )  # fmt: skip
+    return world(make, changes=(rebuilt,))
+
+
+def test_an_index_that_its_manifest_says_another_encoder_built_matches() -> None:
+    found = answer(7, _by_manifest("e2"))
+    assert found.answer == "match"
+    assert found.numbers[0].estimate == pytest.approx(0.6, abs=0.05)
+    assert any("300 of 1,000 documents" in line for line in found.evidence_for)
+
+
+def test_a_rebuild_with_the_same_encoder_is_no_churn() -> None:
+    found = answer(7, _by_manifest("e1"))
+    assert found.answer == "no_match" and [one.estimate for one in found.numbers[:2]] == [0.0, 0.0]
+
+
+def test_a_query_encoder_alone_is_too_little() -> None:
+    found = answer(7, world(lambda *_: {"facets": {"query_encoder": "e1"}}))
+    assert found.answer == "not_enough_data" and "corpus manifest" in found.missing[0]
+
+
 def _similarity(moves: bool, recall_falls: bool, recall: bool = True) -> PatternInput:
     def make(hours: float, dice: np.random.Generator) -> dict[str, Any]:
         shift = 0.3 if moves and late(hours) else 0.0
@@ -371,7 +414,7 @@ def _evaluated(evaluation: float, live: float, runs: bool = True) -> PatternInpu
             "environment": "evaluation" if tested else "production",
         }  # fmt: skip
 
-    corpus = change(Layer.RETRIEVAL, 7 * DAY, details={"documents": {"gold_changed": 14}})
+    corpus = change(Layer.RETRIEVAL, 7 * DAY, details={"documents": {"gold_changed": 14, "gold": 40}})
     return world(make, changes=(corpus,), count=4000)
 
 
@@ -379,6 +422,7 @@ def test_an_evaluation_that_falls_alone_is_invalid() -> None:
     found = answer(9, _evaluated(0.6, 0.9))
     assert found.answer == "match"
     assert any("14 gold" in line for line in found.evidence_for)
+    assert (found.numbers[0].estimate, found.numbers[0].count) == (0.35, 40)
 
 
 def test_live_quality_falling_too_is_a_real_regression() -> None:

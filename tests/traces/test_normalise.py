@@ -1,9 +1,12 @@
 """From what sources send to facts: facets, scores, latency, cost."""
 
+from dataclasses import replace
+
 import pytest
 
+from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
-from postmortem.traces.facets import facets_of_metadata, facets_of_tags
+from postmortem.traces.facets import facets_of, facets_of_metadata, facets_of_tags
 from postmortem.traces.normalise import (
     observation_from_langfuse,
     score_from_langfuse,
@@ -12,7 +15,7 @@ from postmortem.traces.normalise import (
     trace_from_open,
     trace_from_v1,
 )
-from postmortem.traces.records import ScoreRecord
+from postmortem.traces.records import ObservationRecord, ScoreRecord
 from postmortem.traces.signals import SIGNALS, signal_label, signal_value
 
 ROOT = {
@@ -84,6 +87,37 @@ def test_facet_names_are_forgiving() -> None:
     assert facets_of_metadata({"attributes": '{"llm.model_name": "m"}'}) == {"model": "m"}
     # the plain name goes before a synonym
     assert facets_of_metadata({"plan": "free", "segment": "enterprise"}) == {"segment": "enterprise"}
+
+
+def test_what_the_failure_patterns_read_is_found_where_it_is_recorded() -> None:
+    stated = {
+        "user_language": "de", "query_embedding_model": "e2", "index_encoder": "e1", "tenure": "412",
+        "embedded_at": "2026-02-01T05:06:07Z", "http.response.status_code": 200,
+    }  # fmt: skip
+    assert facets_of([], metadata=stated) == {
+        "language": "de", "query_encoder": "e2", "index_encoder": "e1", "embedding_date": "2026-02-01",
+        "status_code": "200",
+    }  # fmt: skip
+    assert facets_of([], metadata={"tenure": "new"}) == {"tenure": "new"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Error code: 404 - The model `gpt-x` does not exist", "404"),
+        ("410 Gone", "410"),
+        ("model_not_found: gpt-x", "model_not_found"),
+        ("The model gpt-x has been deprecated", "model_not_found"),
+        ("503 overloaded", ""),
+    ],
+)
+def test_a_provider_that_says_the_model_is_gone_gives_a_status_code(message: str, code: str) -> None:
+    start = parse_moment("2026-03-09T10:00:00Z")
+    asked = ObservationRecord(
+        "o", "t", None, "GENERATION", "ask", start, level="ERROR", status_message=message, model="gpt-x"
+    )
+    assert facets_of([asked]).get("status_code", "") == code
+    assert "status_code" not in facets_of([replace(asked, level="DEFAULT")])
 
 
 def test_tags_name_facets() -> None:

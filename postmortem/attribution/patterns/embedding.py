@@ -5,7 +5,7 @@ Kolmogorov and Smirnov's two-sample distance tells whether similarity scores mov
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -49,11 +49,16 @@ _ACTION = SuggestedAction(
 
 def detect(given: PatternInput) -> PatternFinding:
     """Match when encoders differ, when similarity moves while recall falls, or failures split by embedding date."""
+    found = _detect(given)
+    numbers, told = _of_manifests(given)
+    return replace(found, numbers=found.numbers + numbers, evidence_for=found.evidence_for + told)
+
+
+def _detect(given: PatternInput) -> PatternFinding:
     both = given.before | given.during
-    index = _index_encoder(given)
-    query = next((given.facet(name) for name in _QUERY_FACETS if recorded(given.facet(name), both) > 0.2), None)
-    told = query is not None and float(((index != "") & (query != ""))[both].mean()) > 0.2
-    if query is not None and told:
+    index, query = _encoders(given, both)
+    told = bool(both.any()) and float(((index != "") & (query != ""))[both].mean()) > 0.2
+    if told:
         found = _disagreement(given, index, query)
         if found is not None:
             return found
@@ -64,16 +69,15 @@ def detect(given: PatternInput) -> PatternFinding:
     split = _partial(given)
     if split is not None or moved is not None:
         return split or moved  # type: ignore[return-value]  # one of them is there
-    if query is not None and told:
+    if told:
         return _agreement(given, index, query)
     return _answer(
         "not_enough_data",
         "The traces tell neither both encoders, of the index and of the query, nor how similar what was found was.",
         missing=(
-            "facets query_encoder and encoder (of the index; a corpus manifest tells it as well)",
+            "facets query_encoder and index_encoder (a corpus manifest tells the index's as well)",
             "a similarity score of the best hit, and known-item recall from a daily probe",
         ),
-        **_of_manifests(given),
     )
 
 
@@ -96,27 +100,39 @@ def _agreement(given: PatternInput, index: Words, query: Words) -> PatternFindin
     return _answer("no_match", f"{told}.", numbers=numbers, evidence_against=(told,))
 
 
-def _index_encoder(given: PatternInput) -> Words:
-    """The encoder of the index that a trace asked: as a corpus manifest says of its version, else as the trace says.
+def _encoders(given: PatternInput, both: Masks) -> tuple[Words, Words]:
+    """The encoder of the index that each trace asked, and of its query; "" where nobody tells.
 
-    The manifest goes first, for a trace's own word may be about the query.
+    A trace's `encoder` is the query's where something else tells of the index (a corpus manifest, `index_encoder`),
+    for what an embedding step of the trace ran on is that; it is the index's where `query_encoder` tells of the query.
     """
-    index = given.facet("encoder")
-    told: dict[str, str] = {}
+    traced, told = given.facet("encoder"), _told_of_index(given)
+    asked = next((given.facet(name) for name in _QUERY_FACETS if recorded(given.facet(name), both) > 0.2), None)
+    if asked is not None:
+        return np.where(told == "", traced, told), asked
+    if recorded(told, both) > 0.2:
+        return told, traced
+    return traced, np.full(traced.size, "", dtype=object)
+
+
+def _told_of_index(given: PatternInput) -> Words:
+    """The encoder of each trace's index version by corpus manifests, else by the trace's `index_encoder`."""
+    known: dict[str, str] = {}
     for change in given.changes:
         encoder = change.details.get("encoder")
         if change.facet == "index_version" and isinstance(encoder, Mapping):
             for version, name in ((change.from_version, encoder.get("from")), (change.to_version, encoder.get("to"))):
                 if version and isinstance(name, str) and name:
-                    told[version] = name
-    if not told:
-        return index
+                    known[version] = name
+    stated = given.facet("index_encoder")
+    if not known:
+        return stated
     versions = given.facet("index_version")
-    inferred = np.array([told.get(str(version), "") for version in versions], dtype=object)
-    return np.where(inferred == "", index, inferred)
+    inferred = np.array([known.get(str(version), "") for version in versions], dtype=object)
+    return np.where(inferred == "", stated, inferred)
 
 
-def _of_manifests(given: PatternInput) -> dict[str, Any]:
+def _of_manifests(given: PatternInput) -> tuple[tuple[Number, ...], tuple[str, ...]]:
     """What corpus manifests tell of a partial re-embedding, as numbers and evidence."""
     for change in reversed(given.changes):
         embedding = change.details.get("embedding")
@@ -124,13 +140,11 @@ def _of_manifests(given: PatternInput) -> dict[str, Any]:
             continue
         stale, count = embedding.get("stale"), embedding.get("of")
         if isinstance(stale, int) and isinstance(count, int) and 0 < stale <= count:
+            interval = wilson_interval(stale, count)
+            label = "Documents embedded by another encoder"
             told = f"{stale:,} of {count:,} documents of the index are still embedded by another encoder"
-            number = Number(
-                "Documents embedded by another encoder", stale / count, wilson_interval(stale, count), count, "share",
-                "corpus manifest",
-            )  # fmt: skip
-            return {"numbers": (number,), "evidence_for": (told,)}
-    return {}
+            return (Number(label, stale / count, interval, count, "share", "corpus manifest"),), (told,)
+    return (), ()
 
 
 def _disagreement(given: PatternInput, index: np.ndarray, query: np.ndarray) -> PatternFinding | None:

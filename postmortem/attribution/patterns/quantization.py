@@ -33,10 +33,11 @@ SLICES = ("segment", "intent", "prompt", "language", "tenant", "region")
 _CHEAPER = re.compile(
     r"\b(int[48]|fp(4|8|16)|bf16|nf4|awq|gptq|gguf|quanti[sz]\w*|distill\w*|precision|turbo|mini build|engine)\b", re.I
 )
+_BUILD = ("precision", "quantization", "engine", "weights", "weights_revision")  # of a model change's details
 _STRUCTURED = re.compile(r"json|schema|structured|parse|retr(y|ies)", re.I)
 _GOOD = re.compile(r"valid|ok|pass|success", re.I)
 REST_SHARE = 0.25  # of a fall: less than this beside it is next to nothing
-_LOG = "the precision, engine and weights revision of every model change (details: precision)"
+_LOG = "the precision, engine and weights revision of every model change (details: precision, engine, weights_revision)"
 
 
 def detect(given: PatternInput) -> PatternFinding:
@@ -58,7 +59,7 @@ def detect(given: PatternInput) -> PatternFinding:
 
 def _is_cheaper(change: ChangeRecord) -> bool:
     text = f"{change.summary} {change.from_version or ''} {change.to_version or ''}"
-    return bool(change.details.get("precision")) or bool(_CHEAPER.search(text))
+    return any(change.details.get(name) for name in _BUILD) or bool(_CHEAPER.search(text))
 
 
 def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
