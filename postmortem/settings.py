@@ -158,7 +158,12 @@ WHITENOISE_MANIFEST_STRICT = False
 # Uploads are read in bounded chunks; these bound what a form may carry.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
-IMPORT_MAX_FILE_BYTES = env.int("IMPORT_MAX_FILE_BYTES", 200 * 1024 * 1024)
+FILE_UPLOAD_HANDLERS = [
+    "postmortem.traces.uploads.BoundedUploads",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+IMPORT_MAX_FILE_BYTES = env.int("IMPORT_MAX_FILE_BYTES", 2 * 1024**3)  # of one file, as sent and unpacked
 RETIREMENTS_FILE = env.str("POSTMORTEM_RETIREMENTS_FILE", "")  # model retirements besides our own list
 IMPORT_WINDOW_MAX_TRACES = env.int("IMPORT_WINDOW_MAX_TRACES", 5000)
 SOURCE_READ_TIMEOUT_SECONDS = env.float("SOURCE_READ_TIMEOUT_SECONDS", 60.0)

@@ -1,6 +1,7 @@
 """Evidence: import by link or file, background runs, traces."""
 
-from django.conf import settings
+from typing import BinaryIO
+
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status
@@ -18,6 +19,9 @@ from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.models import EvidenceImport, Score, Trace
 from postmortem.traces.services import import_file
 from postmortem.traces.tree import flatten
+from postmortem.traces.uploads import refused_upload
+
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
 
 
 class EvidenceImportSerializer(serializers.ModelSerializer):
@@ -29,7 +33,8 @@ class EvidenceImportSerializer(serializers.ModelSerializer):
         model = EvidenceImport
         fields = (
             "id", "kind", "origin", "imported_by", "imported_at", "trace_count", "score_count", "truncated_at_cap",
-            "finished", "connection", "asked", "covered_from", "covered_to",
+            "finished", "connection", "asked", "covered_from", "covered_to", "file_sha256", "file_bytes", "notes",
+            "left_out", "faults",
         )  # fmt: skip
 
 
@@ -47,6 +52,12 @@ class FileSerializer(serializers.Serializer):
     """One file as multipart form data."""
 
     file = serializers.FileField()
+
+
+class EvidenceFileSerializer(FileSerializer):
+    """One evidence file; with `keep_good` rows that cannot be read are left out and told, else they refuse the file."""
+
+    keep_good = serializers.BooleanField(required=False, default=False)
 
 
 class RunSerializer(serializers.ModelSerializer):
@@ -194,24 +205,33 @@ class LinkImportView(IncidentView):
 class FileImportView(IncidentView):
     """Import by file."""
 
-    serializer_class = FileSerializer
+    serializer_class = EvidenceFileSerializer
     parser_classes = (MultiPartParser, FormParser)
 
-    @extend_schema(request={"multipart/form-data": FileSerializer}, responses={201: EvidenceImportSerializer})
+    @extend_schema(request={"multipart/form-data": EvidenceFileSerializer}, responses={201: EvidenceImportSerializer})
     def post(self, request: Request, number: str) -> Response:
         """Trace download, table export, old endpoint's body, or the open format."""
-        name, data = uploaded(self)
-        found = import_file(incident=self.incident, by=self.person, filename=name, data=data)
+        name, file = uploaded_file(self)
+        keep_good = self.body(EvidenceFileSerializer)["keep_good"]
+        found = import_file(incident=self.incident, by=self.person, filename=name, data=file, keep_good=keep_good)
         return Response(EvidenceImportSerializer(found).data, status=status.HTTP_201_CREATED)
 
 
-def uploaded(view: IncidentView) -> tuple[str, bytes]:
-    """Name and bytes of the uploaded file. Raises UserError when it is larger than allowed."""
+def uploaded_file(view: IncidentView) -> tuple[str, BinaryIO]:
+    """Name and file of an upload, which lies on disk if it is large. Raises UserError for one larger than allowed."""
+    if sentence := refused_upload(view.request):
+        raise UserError(sentence)
     file = view.body(FileSerializer)["file"]
-    limit = settings.IMPORT_MAX_FILE_BYTES
-    if file.size > limit:
-        raise UserError(f"The file is larger than {limit / 1024**2:.0f} MB; split it.")
-    return str(file.name)[:200], file.read()
+    return str(file.name)[:200], file
+
+
+def uploaded(view: IncidentView) -> tuple[str, bytes]:
+    """Name and bytes of an upload that is read whole. Raises UserError when it is larger than allowed."""
+    name, file = uploaded_file(view)
+    data = file.read(MAX_WHOLE_BYTES + 1)
+    if len(data) > MAX_WHOLE_BYTES:
+        raise UserError(f"{name[:80]} has more than {MAX_WHOLE_BYTES // 1024**2} MB; split it.")
+    return name, data
 
 
 class RunsView(IncidentView):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.api.base import ApiView, IncidentView
-from postmortem.api.evidence import EvidenceImportSerializer, FileSerializer, uploaded
+from postmortem.api.evidence import EvidenceImportSerializer, FileSerializer, uploaded_file
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
 from postmortem.traces.mapped import TableMapping, mapping_of, preview_table
@@ -88,8 +88,8 @@ class TablePreviewView(IncidentView):
     def post(self, request: Request, number: str) -> Response:
         """Columns, samples and a guess; nothing is stored."""
         require(self.person, Capability.IMPORT, self.incident)
-        name, data = uploaded(self)
-        found = preview_table(data, name, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+        name, file = uploaded_file(self)
+        found = preview_table(file, name, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
         shown = {"columns": found.samples, "guess": found.guess.to_json()}
         return Response(TablePreviewSerializer(shown).data)
 
@@ -103,13 +103,13 @@ class MappedImportView(IncidentView):
     @extend_schema(request={"multipart/form-data": MappedFileSerializer}, responses={201: MappedOutcomeSerializer})
     def post(self, request: Request, number: str) -> Response:
         """All of it or nothing; with `keep_good`, rows that cannot be read are left out and told."""
-        name, data = uploaded(self)
+        name, file = uploaded_file(self)
         body = self.body(MappedFileSerializer)
         outcome = import_table(
             incident=self.incident,
             by=self.person,
             filename=name,
-            data=data,
+            data=file,
             mapping=_mapping(body),
             keep_good=body["keep_good"],
         )

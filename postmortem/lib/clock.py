@@ -18,7 +18,8 @@ def parse_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except (ValueError, AttributeError) as error:
         raise ValueError(f"“{str(text)[:60]}” is not a date and time; write it like 2026-03-09T09:40:00Z.") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is not UTC:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if not 1970 <= moment.year <= 2200:
         raise ValueError(f"“{str(text)[:60]}” is outside the years 1970 to 2200.")
     return moment

@@ -114,7 +114,7 @@ def _coarse(facets: dict[str, str]) -> dict[str, str]:
 
 def facet_of_name(name: str) -> str:
     """The facet that goes by this name in metadata, "" for none."""
-    return _FACET_OF_NAME.get(_snake(name), ("", 0))[0]
+    return _facet_and_rank(name)[0]
 
 
 def facets_of_metadata(metadata: Mapping[str, object], truncated: tuple[str, ...] = ()) -> dict[str, str]:
@@ -126,13 +126,20 @@ def facets_of_metadata(metadata: Mapping[str, object], truncated: tuple[str, ...
     for key, value in metadata.items():
         if key in truncated:
             continue
-        nested = mapping(value) if isinstance(value, dict | str) else {}
-        for name, item, depth in [(key, value, 0), *((name, item, 100) for name, item in nested.items())]:
-            facet, rank = _FACET_OF_NAME.get(_snake(name), ("", 0))
-            text = short_text(item).strip() if facet else ""
-            if text and not text.startswith("{") and (facet not in best or rank + depth < best[facet][0]):
-                best[facet] = (rank + depth, text)
+        _keep_better(best, key, value, 0)
+        if isinstance(value, dict) or (isinstance(value, str) and value[:1] == "{"):
+            for name, item in mapping(value).items():
+                _keep_better(best, name, item, 100)
     return {facet: value for facet, (_, value) in best.items()}
+
+
+def _keep_better(best: dict[str, tuple[int, str]], name: str, value: object, depth: int) -> None:
+    facet, rank = _facet_and_rank(name)
+    if not facet:
+        return
+    text = short_text(value).strip()
+    if text and text[0] != "{" and (facet not in best or rank + depth < best[facet][0]):
+        best[facet] = (rank + depth, text)
 
 
 def facets_of_tags(tags: Iterable[str]) -> dict[str, str]:
@@ -140,7 +147,7 @@ def facets_of_tags(tags: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for tag in tags:
         match = _TAG.fullmatch(tag)
-        facet, _ = _FACET_OF_NAME.get(_snake(match[1]), ("", 0)) if match else ("", 0)
+        facet, _ = _facet_and_rank(match[1]) if match else ("", 0)
         if match and facet and match[2].strip():
             found.setdefault(facet, match[2].strip())
     return found
@@ -176,5 +183,7 @@ def _status(observations: Iterable[ObservationRecord]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _snake(name: str) -> str:
-    return _NOT_WORD.sub("_", _CAMEL.sub("_", name[:120]).lower()).strip("_")
+def _facet_and_rank(name: str) -> tuple[str, int]:
+    """The facet that goes by this name, and how far down the list of its names; ("", 0) for none."""
+    plain = _NOT_WORD.sub("_", _CAMEL.sub("_", name[:120]).lower()).strip("_")
+    return _FACET_OF_NAME.get(plain, ("", 0))

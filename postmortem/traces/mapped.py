@@ -1,26 +1,25 @@
 """A table of traces in nobody's format, read by a mapping that a person made from a preview. No Django here."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
-from pathlib import PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from postmortem.lib.clock import format_moment, parse_moment
 from postmortem.lib.errors import UserError
+from postmortem.traces.entries import Entry
 from postmortem.traces.facets import facet_of_name
-from postmortem.traces.files import MAX_FILE_BYTES, unpack
+from postmortem.traces.files import MAX_FILE_BYTES
+from postmortem.traces.intake import first_rows
 from postmortem.traces.normalise import trace_from_open
-from postmortem.traces.records import SourcePage, TraceRecord
-from postmortem.traces.tables import Cells, table_rows
+from postmortem.traces.records import TraceRecord
+from postmortem.traces.rows import Row
+from postmortem.traces.streams import BrokenOff
+from postmortem.traces.tables import Cells, cells_of
 from postmortem.traces.values import MAX_ID, measure, number
 
 MAX_ROWS = 500_000
 PREVIEW_ROWS = 20
-MOST_FAULTS = 200
-_PAGE_BYTES = 1024 * 1024
 _SAMPLES = 3
 
 # What a column can be: (role, words for people). Facets and scores take a name.
@@ -75,14 +74,6 @@ class TableMapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A row that cannot be read: its line, and one sentence that names the field."""
-
-    line: int
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class TablePreview:
     """The first rows of a table: its columns with samples and what they probably are."""
 
@@ -90,16 +81,6 @@ class TablePreview:
     samples: Mapping[str, tuple[str, ...]]
     guess: TableMapping
     rows: tuple[tuple[int, Cells], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MappedTable:
-    """What a table holds as read: traces, the same in the open format as pages, and the rows that were faults."""
-
-    records: list[TraceRecord]
-    pages: list[SourcePage]
-    faults: list[Fault] = field(default_factory=list)
-    fault_count: int = 0
 
 
 def mapping_of(data: Any) -> TableMapping:
@@ -136,12 +117,9 @@ def checked_mapping(uses: Iterable[ColumnUse], *, assume_utc: bool) -> TableMapp
     return TableMapping(tuple(kept), assume_utc)
 
 
-def preview_table(data: bytes, filename: str, *, max_bytes: int = MAX_FILE_BYTES) -> TablePreview:
+def preview_table(file: BinaryIO, filename: str, *, max_bytes: int = MAX_FILE_BYTES) -> TablePreview:
     """The first rows of a table with a guess of its mapping. Raises UserError naming the line that is wrong."""
-    what = PurePath(filename).name[:80] or "The file"
-    rows = tuple(islice(table_rows(unpack(data, what, max_bytes=max_bytes), what, max_bytes=max_bytes), PREVIEW_ROWS))
-    if not rows:
-        raise UserError(f"{what} has no rows.")
+    rows = tuple(first_rows(file, filename, max_bytes=max_bytes, count=PREVIEW_ROWS))
     columns: dict[str, list[str]] = {}
     for _, cells in rows:
         for name, value in cells.items():
@@ -153,40 +131,29 @@ def preview_table(data: bytes, filename: str, *, max_bytes: int = MAX_FILE_BYTES
     )
 
 
-def read_mapped(
-    data: bytes, filename: str, mapping: TableMapping, *, keep_good: bool, max_bytes: int = MAX_FILE_BYTES
-) -> MappedTable:
-    """Read a whole table. With `keep_good` faults are counted and left out, else the first one refuses the file.
+class MappedRows:
+    """Makes rows of the open format of a table's entries. A trace id that comes twice is a fault."""
 
-    A trace id that comes twice is a fault. Raises UserError naming file, line and field.
-    """
-    what = PurePath(filename).name[:80] or "The file"
-    table = table_rows(unpack(data, what, max_bytes=max_bytes), what, max_bytes=max_bytes)
-    records: dict[str, TraceRecord] = {}
-    faults: list[Fault] = []
-    fault_count = 0
-    writer = _Pages()
-    for count, (line, cells) in enumerate(table, start=1):
-        if count > MAX_ROWS:
-            raise UserError(f"{what} has more than {MAX_ROWS:,} rows; split it and import the parts.")
+    def __init__(self, mapping: TableMapping, what: str) -> None:
+        self._mapping, self._what = mapping, what
+        self._lines: dict[str, int] = {}
+        self._count = 0
+
+    def __call__(self, entry: Entry) -> Iterator[Row]:
+        """The entry's one row. Raises UserError naming file, line and column."""
+        self._count += 1
+        if self._count > MAX_ROWS:
+            raise BrokenOff(f"{self._what} has more than {MAX_ROWS:,} rows; split it and import the parts.")
+        cells = cells_of(entry)
         try:
-            row = open_row(cells, mapping)
-            record = trace_from_open(row)
-            if record.external_id in records:
-                raise UserError(f"the trace id {record.external_id[:60]} comes twice")
+            row = open_row(cells, self._mapping)
+            identifier = row["id"]
+            line = entry.line or self._count
+            if (first := self._lines.setdefault(identifier, line)) != line:
+                raise UserError(f"the trace id {identifier[:60]} comes twice, first in line {first}")
         except UserError as error:
-            if not keep_good:
-                raise UserError(f"{what}, line {line}: {str(error).rstrip('.')}.") from error
-            fault_count += 1
-            if len(faults) < MOST_FAULTS:
-                faults.append(Fault(line, str(error)))
-            continue
-        records[record.external_id] = record
-        writer.add(row)
-    if not records:
-        first = f" Line {faults[0].line}: {faults[0].sentence.rstrip('.')}." if faults else ""
-        raise UserError(f"{what} holds no row that this mapping can read.{first}")
-    return MappedTable(list(records.values()), writer.pages(), faults, fault_count)
+            raise UserError(f"{entry.where}: {error}") from error
+        yield Row(entry.line, "open", row)
 
 
 def read_rows(rows: Sequence[tuple[int, Cells]], mapping: TableMapping) -> list[tuple[int, TraceRecord | None, str]]:
@@ -223,34 +190,6 @@ def open_row(cells: Cells, mapping: TableMapping) -> dict[str, Any]:
             column = next(use.column for use in mapping.uses if use.role == role)
             raise UserError(f"column “{column}”: the {words} is missing")
     return row
-
-
-class _Pages:
-    """Rows of the open format as pages of about 1 MiB that name their traces."""
-
-    def __init__(self) -> None:
-        self._done: list[SourcePage] = []
-        self._lines: list[bytes] = []
-        self._ids: set[str] = set()
-        self._size = 0
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        self._lines.append(line)
-        self._ids.add(row["id"])
-        self._size += len(line) + 1
-        if self._size >= _PAGE_BYTES:
-            self._close()
-
-    def pages(self) -> list[SourcePage]:
-        """All pages."""
-        self._close()
-        return self._done
-
-    def _close(self) -> None:
-        if self._lines:
-            self._done.append(SourcePage(b"\n".join(self._lines), frozenset(self._ids)))
-            self._lines, self._ids, self._size = [], set(), 0
 
 
 def _number(column: str, value: Any) -> float:

@@ -86,6 +86,12 @@ class EvidenceImport(models.Model):
     finished = models.BooleanField(default=False)
     facets_read_at = models.DateTimeField(null=True)  # when rules last changed facets of its traces
     asked = models.JSONField(default=dict)  # windows: filters, start, end (null: up to now)
+    # Files: as they came, packed or not.
+    file_sha256 = models.CharField(max_length=64, blank=True)
+    file_bytes = models.PositiveBigIntegerField(null=True)
+    notes = models.JSONField(default=list)  # sentences: what was read in a way that people should know of
+    left_out = models.PositiveIntegerField(default=0)  # rows that could not be read
+    faults = models.JSONField(default=list)  # the first of them: [line, sentence]
     # A window that was read to its end: another pull need not read [from, to) again.
     covered_from = models.DateTimeField(null=True)
     covered_to = models.DateTimeField(null=True)

@@ -42,7 +42,7 @@ def observation_from_langfuse(row: Mapping[str, Any], trace_id: str = "") -> Obs
     if to_first_token is None and first_token is not None and first_token >= start:
         to_first_token = (first_token - start).total_seconds()
     metadata = mapping(row.get("metadata"))
-    usage = mapping(row.get("usageDetails")) or mapping(row.get("usage"))
+    usage = mapping(row.get("usageDetails") or row.get("usage"))
     cost = measure(row.get("totalCost"))
     if cost is None:
         cost = measure(row.get("calculatedTotalCost"))

@@ -134,10 +134,15 @@ def try_path(incident: Incident, path: str) -> tuple[int, int, list[tuple[str, i
 def sample_rows(incident_id: int) -> list[Row]:
     """Some rows of the incident's newest stored parts, as their source sent them."""
     blobs = EvidenceBlob.objects.filter(imports__incident=incident_id, size_bytes__lte=_SAMPLE_BYTES)
+    blobs = blobs.filter(media_type="application/json")
     found: list[Row] = []
     for blob in blobs.distinct().order_by("-stored_at", "sha256")[:_SAMPLE_BLOBS]:
         try:
-            rows = (row for row in rows_of(read_blob(blob), blob.sha256[:12]) if row.kind != "score" and row.trace_id)
+            rows = (
+                row
+                for row in rows_of(read_blob(blob), blob.sha256[:12], skip_faults=True)
+                if row.kind != "score" and row.trace_id
+            )
             found += islice(rows, _SAMPLE_ROWS)
         except UserError:
             continue

@@ -49,13 +49,17 @@ class HousePattern:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`hint` (lower case) must be in the text before `pattern` is tried; `check` accepts or refuses a match."""
+    """`hint` (lower case) must be in the text before `pattern` is tried; `check` accepts or refuses a match.
+
+    `needle` (RE2 syntax) is for matches that hold no such word: it finds something in every match of `pattern`.
+    """
 
     kind: str
     pattern: Any
     hint: str = ""
     check: Callable[[str], bool] = lambda text: True
     group: int = 0
+    needle: str = ""
 
 
 def find(text: str, house: tuple[HousePattern, ...] = ()) -> list[Span]:
@@ -64,8 +68,9 @@ def find(text: str, house: tuple[HousePattern, ...] = ()) -> list[Span]:
         return []
     lower = text.lower()
     found: list[Span] = []
+    at_hand = _at_hand(text)
     for rule in (*_rules(), *_house_rules(house)):
-        if rule.hint and rule.hint not in lower:
+        if (rule.hint and rule.hint not in lower) or (rule.needle and rule.needle not in at_hand):
             continue
         for match in rule.pattern.finditer(text):
             start, end = _span(match, rule.group)
@@ -123,6 +128,22 @@ def _named(key: str, value: Any, house: tuple[HousePattern, ...], depth: int) ->
     return mask_value(value, house, depth + 1)
 
 
+def _at_hand(text: str) -> set[str]:
+    """The needles that are in `text`, all looked for in one pass: most texts have none, and most rules are spared."""
+    needles, together = _needles()
+    return {needles[place] for place in together.Match(text.encode("utf-8", "replace")) or ()}
+
+
+@lru_cache(maxsize=1)
+def _needles() -> tuple[list[str], Any]:
+    needles = list(dict.fromkeys(rule.needle for rule in _rules() if rule.needle))
+    together = re2.Set.SearchSet()
+    for needle in needles:
+        together.Add(needle)
+    together.Compile()
+    return needles, together
+
+
 @lru_cache(maxsize=1)
 def _rules() -> tuple[_Rule, ...]:
     return (*_personal(), *_assigned(), *_of_detect_secrets())
@@ -132,16 +153,47 @@ def _personal() -> Iterator[_Rule]:
     yield _Rule("e-mail address", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}"), "@")
     yield _Rule("telephone number", re.compile(r"(?<![\w+])\+[1-9](?:[\s().-]{0,2}\d){6,14}(?!\d)"), "+", _is_phone)
     yield _Rule("telephone number", re.compile(r"(?<![\w(])\(\d{3}\) ?\d{3}[-. ]\d{4}(?!\d)"), "(", _is_us_phone)
-    yield _Rule("telephone number", re.compile(r"(?<![\w.-])\d{3}[-.]\d{3}[-.]\d{4}(?![\w-])"), "", _is_us_phone)
-    yield _Rule("payment card", re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-])"), "", _is_card)
-    yield _Rule("bank account", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b"), "", iban.is_valid)
-    yield _Rule("social security number", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), "-", ssn.is_valid)
-    yield _Rule("network address", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)"), ".", _is_public)
+    yield _Rule(
+        "telephone number",
+        re.compile(r"(?<![\w.-])\d{3}[-.]\d{3}[-.]\d{4}(?![\w-])"),
+        "",
+        _is_us_phone,
+        needle=r"\p{Nd}{3}[-.]\p{Nd}{3}[-.]\p{Nd}{4}",
+    )
+    yield _Rule(
+        "payment card",
+        re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-])"),
+        "",
+        _is_card,
+        needle=r"[2-6]\p{Nd}{3}(?:[ -]?\p{Nd}){9}",
+    )
+    yield _Rule(
+        "bank account",
+        re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b"),
+        "",
+        iban.is_valid,
+        needle=r"[A-Z]{2}\p{Nd}{2}(?: ?[A-Z0-9]){11}",
+    )
+    yield _Rule(
+        "social security number",
+        re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"),
+        "-",
+        ssn.is_valid,
+        needle=r"\p{Nd}{3}-\p{Nd}{2}-\p{Nd}{4}",
+    )
+    yield _Rule(
+        "network address",
+        re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)"),
+        ".",
+        _is_public,
+        needle=r"\p{Nd}\.\p{Nd}{1,3}\.\p{Nd}",
+    )
     yield _Rule(
         "network address",
         re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}"),
         ":",
         _is_public,
+        needle=r"[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:",
     )
 
 
@@ -155,7 +207,13 @@ def _assigned() -> Iterator[_Rule]:
     for word in ("password", "passwd", "secret", "api_key", "api-key", "apikey", "access_token"):
         value = r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;&]{6,200})"
         yield _Rule("secret", re.compile(rf"(?i){word}{value}"), word, group=1)
-    yield _Rule("secret", re.compile(r"(?i)\b(?:bearer|basic)\s{1,3}([A-Za-z0-9._~+/=-]{16,2000})"), "", group=1)
+    yield _Rule(
+        "secret",
+        re.compile(r"(?i)\b(?:bearer|basic)\s{1,3}([A-Za-z0-9._~+/=-]{16,2000})"),
+        "",
+        group=1,
+        needle="(?i)bearer|basic",
+    )
     yield _Rule("web token", re.compile(r"\beyJ[\w-]{8,4000}(?:\.[\w-]{2,8000}){1,4}"), "eyj")
     yield _Rule("secret", re.compile(r"\b(?:sk|pk)-(?:lf|ant|proj|or)-[A-Za-z0-9_-]{16,200}"), "k-")
 
@@ -171,8 +229,9 @@ def _of_detect_secrets() -> Iterator[_Rule]:
             detector = kind()
             for pattern in detector.denylist:
                 yield _Rule(
-                    str(detector.secret_type).split("(")[0].strip().lower(), pattern, _HINTS.get(kind.__name__, "")
-                )
+                    str(detector.secret_type).split("(")[0].strip().lower(), pattern, _HINTS.get(kind.__name__, ""),
+                    needle=_NEEDLES.get(kind.__name__, ""),
+                )  # fmt: skip
 
 
 # A word that every match of the detector holds, so that most texts cost one search instead of a regular expression.
@@ -193,6 +252,14 @@ _HINTS = {
     "StripeDetector": "_live_",
     "TelegramBotTokenDetector": ":",
     "AzureStorageKeyDetector": "accountkey=",
+}
+
+
+_NEEDLES = {
+    "ArtifactoryDetector": r"AKC|AP[\p{Nd}A-F]",
+    "AWSKeyDetector": "A3T|ABIA|ACCA|AKIA|ASIA|(?i:aws)",
+    "SlackDetector": r"(?i)xox|hooks\.slack",
+    "TwilioKeyDetector": "(?:AC|SK)[a-z0-9]{32}",
 }
 
 

@@ -58,7 +58,7 @@ def read_words(key: str) -> None:
     house, rules = house_patterns(), active_rules()
     waiting: dict[str, _Parts] = {}
     try:
-        for row in rows_of(read_blob(blob), blob.sha256[:12]):
+        for row in rows_of(read_blob(blob), blob.sha256[:12], skip_faults=True):
             if row.kind == "score" or not row.trace_id:
                 continue
             pieces = [long_text(row.value.get(name), _MAX_PIECE) for name in _FIELDS if row.value.get(name)]

@@ -4,15 +4,18 @@ One reader serves API pages, trace downloads, table exports, old trace bodies an
 stored bytes can be read back the same way as they were imported.
 """
 
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
+from postmortem.traces.entries import Entries, Entry
 from postmortem.traces.normalise import (
     observation_from_langfuse,
     score_from_langfuse,
@@ -21,13 +24,14 @@ from postmortem.traces.normalise import (
     trace_from_v1,
 )
 from postmortem.traces.otlp import is_otlp, rows_of_otlp
-from postmortem.traces.records import TraceRecord
+from postmortem.traces.parquet import ParquetEntries, is_parquet
+from postmortem.traces.records import ScoreRecord, TraceRecord
 from postmortem.traces.server_rows import is_server_answer, rows_of_answer
-from postmortem.traces.tables import csv_table, decoded, is_parquet, parquet_rows
-from postmortem.traces.values import MAX_DEPTH, MAX_ID, check_depth, load_json, measure, moment, number, short_text
+from postmortem.traces.streams import open_text, unpacked
+from postmortem.traces.values import MAX_ID, check_depth, measure, moment, number, short_text
 
 # Columns that Langfuse itself names in a table export; every other one is a score.
-_TABLE_COLUMNS = frozenset(
+TABLE_COLUMNS = frozenset(
     re.findall(
         r"\w+",
         """id traceId traceName traceTags type name startTime endTime timestamp traceTimestamp
@@ -67,37 +71,49 @@ class Row:
         return short_text(self.value.get("traceId"), MAX_ID)
 
 
-def rows_of(data: bytes, what: str) -> Iterator[Row]:
-    """Rows of JSON (one object or a list), JSON Lines, CSV, Parquet. `what` names the file in the UserErrors raised."""
-    if is_parquet(data):
-        for place, cells in parquet_rows(data, what, max_bytes=MAX_PARQUET_BYTES):
-            yield replace(_row(cells, 0, f"{what}, entry {place}"), flat=False)
+def rows_of(data: bytes, what: str, *, skip_faults: bool = False) -> Iterator[Row]:
+    """Rows of JSON (one object or a list), JSON Lines, CSV, Parquet. `what` names the file in the UserErrors raised.
+
+    Stored bytes may hold rows that were left out when they came in: `skip_faults` leaves them out again.
+    """
+    file = io.BytesIO(data)
+    entries: Iterable[Entry]
+    if is_parquet(file):
+        entries = ParquetEntries(file, what, max_bytes=MAX_PARQUET_BYTES)
+    else:
+        entries = Entries(open_text(unpacked(file, what, max_bytes=len(data) + 1), what), what, strict=False)
+    for entry in entries:
+        try:
+            yield from rows_of_entry(entry)
+        except UserError:
+            if not skip_faults:
+                raise
+
+
+def rows_of_entry(entry: Entry) -> Iterator[Row]:
+    """The rows that one entry of a file holds: one, or those of a document. Raises UserError for what is no trace."""
+    if entry.fault:
+        raise UserError(entry.fault)
+    value, where = entry.value, entry.where
+    if value is None:
         return
-    text = decoded(data, what)
-    head = text[:200].lstrip()
-    if not head and not text.strip():
-        raise UserError(f"{what} is empty.")
-    if not head or head[0] not in "{[":
-        yield from _csv_rows(text, what)
-        return
-    try:
-        _, end = json.JSONDecoder().raw_decode(text, len(text) - len(text.lstrip()))
-        whole = not text[end:].strip()
-    except RecursionError as error:
-        raise UserError(f"{what} is nested more than {MAX_DEPTH} levels deep; that is no trace.") from error
-    except ValueError:
-        first_line = text.lstrip().split("\n", 1)[0]
-        whole = not first_line.rstrip().endswith("}") or "\n" not in text.strip()
-    if whole:
-        yield from _rows_of_value(load_json(text, what), what)
-        return
-    for line, piece in enumerate(text.split("\n"), start=1):
-        if piece.strip():
-            value = load_json(piece, f"{what}, line {line}")
-            if is_otlp(value):
-                yield from _otlp_rows(value, line, f"{what}, line {line}")
-            else:
-                yield _row(value, line, what)
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: a trace must be a JSON object in braces.")
+    if is_otlp(value):
+        yield from _otlp_rows(value, entry.line, where)
+    elif is_server_answer(value):
+        yield from (Row(entry.line, kind, row) for kind, row in rows_of_answer(value, where))
+    elif entry.table == "parquet":
+        yield replace(_row(value, 0, where), flat=False)
+    elif entry.table:
+        yield _row({name: _cell(cell) for name, cell in value.items()}, entry.line, where)
+    elif isinstance(value.get("data"), list):
+        for position, item in enumerate(value["data"], start=1):
+            yield _row(item, entry.line, f"{where}, entry {position}")
+    elif isinstance(value.get("observations"), list) and "timestamp" not in value:
+        yield from _download_rows(value, entry.line, where)
+    else:
+        yield _row(value, entry.line, where)
 
 
 @dataclass
@@ -108,9 +124,9 @@ class TraceRows:
     observations: dict[str, dict[str, Row]] = field(default_factory=dict)
     scores: dict[str, list[Row]] = field(default_factory=dict)
 
-    def add(self, row: Row) -> None:
-        """Keep `row`; an observation that comes twice counts once."""
-        identifier = row.trace_id
+    def add(self, row: Row, trace_id: str = "") -> None:
+        """Keep `row`, of the trace `trace_id` where that is known; an observation that comes twice counts once."""
+        identifier = trace_id or row.trace_id
         if row.kind in {"trace", "open"}:
             self.traces.setdefault(identifier, row)
         elif row.kind == "score":
@@ -125,6 +141,11 @@ class TraceRows:
     def trace_ids(self) -> list[str]:
         """Ids of the traces that have more than scores, in the order in which they came."""
         return list({**self.traces, **self.observations})
+
+    def score_records(self, trace_id: str) -> tuple[ScoreRecord, ...]:
+        """Its scores alone."""
+        found = (score_from_langfuse(row.value) for row in self.scores.get(trace_id, []))
+        return tuple(item[1] for item in found if item)
 
     def record(self, trace_id: str) -> TraceRecord:
         """The trace's record. Raises UserError, with the line where there is one, for what is no trace."""
@@ -162,7 +183,7 @@ def score_columns(trace_id: str, rows: list[Row]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in rows:
         for name, value in row.value.items() if row.flat else ():
-            if name in _TABLE_COLUMNS:
+            if name in TABLE_COLUMNS:
                 continue
             items = value if isinstance(value, list) else [value]
             for item in items[-1:]:
@@ -180,51 +201,29 @@ def score_columns(trace_id: str, rows: list[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _rows_of_value(value: Any, what: str) -> Iterator[Row]:
-    if isinstance(value, dict):
-        if is_otlp(value):
-            yield from _otlp_rows(value, 0, what)
-            return
-        if is_server_answer(value):
-            yield from (Row(0, kind, row) for kind, row in rows_of_answer(value, what))
-            return
-        if isinstance(value.get("data"), list):
-            value = value["data"]
-        elif isinstance(value.get("observations"), list) and "timestamp" not in value:
-            yield from _download_rows(value, what)
-            return
-        else:
-            value = [value]
-    if not isinstance(value, list):
-        raise UserError(f"{what} holds no traces: it is neither an object nor a list of objects.")
-    for position, item in enumerate(value, start=1):
-        yield _row(item, 0, f"{what}, entry {position}")
-
-
 def _otlp_rows(value: dict[str, Any], line: int, what: str) -> Iterator[Row]:
     return (Row(line, kind, row) for kind, row in rows_of_otlp(value, what))
 
 
-def _download_rows(value: dict[str, Any], what: str) -> Iterator[Row]:
+def _download_rows(value: dict[str, Any], line: int, where: str) -> Iterator[Row]:
     """Langfuse's trace download: with a trace object in old versions, without one since."""
     trace = value.get("trace")
     if isinstance(trace, dict):
-        yield Row(0, "trace", {key: item for key, item in trace.items() if key not in {"observations", "scores"}})
+        yield Row(line, "trace", {key: item for key, item in trace.items() if key not in {"observations", "scores"}})
     for kind, items in (("observation", value["observations"]), ("score", value.get("scores"))):
         for position, item in enumerate(items if isinstance(items, list) else [], start=1):
             if not isinstance(item, dict):
-                raise UserError(f"{what}: {kind} {position} is not an object; download the trace again.")
-            yield Row(0, kind, {"traceId": trace.get("id"), **item} if isinstance(trace, dict) else item)
+                raise UserError(f"{where}: {kind} {position} is not an object; download the trace again.")
+            yield Row(line, kind, {"traceId": trace.get("id"), **item} if isinstance(trace, dict) else item)
 
 
-def _row(value: Any, line: int, what: str) -> Row:
-    where = f"{what}, line {line}" if line else what
+def _row(value: Any, line: int, where: str) -> Row:
     if not isinstance(value, dict):
         raise UserError(f"{where}: a trace must be a JSON object in braces.")
     if "facets" in value or ("timestamp" in value and isinstance(value.get("scores"), dict)):
         return Row(line, "open", value)
     if "start_time" in value or "trace_id" in value or "created_at" in value:
-        value = {_SNAKE.sub(lambda match: match[1].upper(), key): item for key, item in value.items()}
+        value = {_camel(key): item for key, item in value.items()}
     if "startTime" in value:
         return Row(line, "observation", _table_row(value), flat="projectId" not in value)
     if "name" in value and ("value" in value or "stringValue" in value) and ("dataType" in value or "source" in value):
@@ -240,12 +239,11 @@ def _row(value: Any, line: int, what: str) -> Row:
 
 def _table_row(value: dict[str, Any]) -> dict[str, Any]:
     """A table export's row in the API's words and units: its latencies are milliseconds."""
-    first_token, latency = measure(value.get("timeToFirstTokenMs")), measure(value.get("latencyMs"))
-    if first_token is not None:
+    if (first_token := measure(value.get("timeToFirstTokenMs"))) is not None:
         value = {**value, "timeToFirstToken": first_token / 1000}
-    start = moment(value.get("startTime"))
-    if latency is not None and not value.get("endTime") and start is not None and latency < 1e10:
-        value = {**value, "endTime": format_moment(start + timedelta(milliseconds=latency))}
+    if not value.get("endTime") and (latency := measure(value.get("latencyMs"))) is not None and latency < 1e10:
+        start = moment(value.get("startTime"))
+        value = {**value, "endTime": format_moment(start + timedelta(milliseconds=latency))} if start else value
     if "traceTags" in value and "tags" not in value:
         value = {**value, "tags": value["traceTags"]}
     if isinstance(tags := value.get("tags"), str):
@@ -255,23 +253,17 @@ def _table_row(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+@lru_cache(maxsize=4096)
+def _camel(key: str) -> str:
+    return _SNAKE.sub(lambda match: match[1].upper(), key)
+
+
 def _list_cell(text: str) -> list[str]:
     try:
         found = json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, list) else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _csv_rows(text: str, what: str) -> Iterator[Row]:
-    names, rows = csv_table(text, what)
-    if not {"id", "traceId", "trace_id"} & set(names) or len(names) < 2:
-        raise UserError(
-            f"{what} is neither JSON nor a Langfuse table export: its first line names no id column. "
-            "Upload a trace download, a table export or traces.jsonl."
-        )
-    for line, cells in rows:
-        yield _row({name: _cell(cell) for name, cell in cells.items()}, line, what)
 
 
 def _cell(cell: str) -> Any:

@@ -137,7 +137,7 @@ def trace_reading(trace: Trace) -> TraceReading:
     for blob in blobs:
         data = read_blob(blob)
         try:
-            for row in rows_of(data, blob.sha256[:12]):
+            for row in rows_of(data, blob.sha256[:12], skip_faults=True):
                 if row.kind != "score" and row.trace_id == trace.external_id:
                     collected.add(row)
         except UserError:

@@ -35,6 +35,8 @@ def is_server_answer(value: object) -> bool:
     if isinstance(value.get("data"), list):
         head = value["data"][:1]
         return bool(head) and (_is_phoenix_span(head[0]) or _is_phoenix_annotation(head[0]))
+    if "trace" not in value and "traces" not in value:
+        return False
     return _is_mlflow_trace(value.get("trace")) or any(_is_mlflow_trace(item) for item in _list(value.get("traces")))
 
 

@@ -1,9 +1,9 @@
 """Writes of the traces room: evidence comes in here and nowhere else. Connections are written in connections.py."""
 
+import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.db import transaction
@@ -13,6 +13,7 @@ from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
+from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
 from postmortem.traces.connections import (
     check_connection,
@@ -22,11 +23,13 @@ from postmortem.traces.connections import (
     open_source,
     update_connection,
 )
-from postmortem.traces.files import read_file
-from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace, TraceBlob
-from postmortem.traces.records import ScoreRecord, SourcePage, TraceRecord
+from postmortem.traces.intake import Taken, take_file
+from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
+from postmortem.traces.records import SourcePage, TraceRecord
 from postmortem.traces.reread import read_small_blobs
 from postmortem.traces.sources import Interval
+from postmortem.traces.spill import packed_page
+from postmortem.traces.storing import Arrival, Stored, store_blobs, store_traces
 from postmortem.traces.texts import read_blob
 
 __all__ = [
@@ -41,11 +44,9 @@ __all__ = [
     "read_blob",
     "store_blob",
     "store_page",
+    "store_taken",
     "update_connection",
 ]
-
-_CHUNK = 500
-_Item = TypeVar("_Item")
 
 
 def store_blob(data: bytes, media_type: str = "application/json") -> EvidenceBlob:
@@ -101,20 +102,19 @@ def store_page(
     A trace that the incident has already keeps its facts; it gains the bytes and newer scores. `anchor` marks
     the traces as the ones that somebody pasted or uploaded to be read.
     """
+    by_id = {record.external_id: record for record in records}
     with transaction.atomic():
-        stored = [(store_blob(_body(page)).pk, page) for page in pages]
-        _create(EvidenceImport.blobs.through, (
-            {"evidenceimport_id": evidence_import.pk, "evidenceblob_id": digest} for digest, _ in stored
-        ))  # fmt: skip
-        added = scores_added = 0
-        for chunk in _chunks(records):
-            new, scores = _store_chunk(evidence_import, chunk, stored, anchor=anchor)
-            added, scores_added = added + new, scores_added + scores
-        EvidenceImport.objects.filter(pk=evidence_import.pk).update(
-            trace_count=F("trace_count") + added, score_count=F("score_count") + scores_added
+        digests = store_blobs(evidence_import, (packed_page(_body(page)) for page in pages))
+        stored = store_traces(
+            evidence_import,
+            (
+                Arrival(record, [digest for digest, page in zip(digests, pages, strict=True) if _tells(page, key)])
+                for key, record in by_id.items()
+            ),
+            anchor=anchor,
         )
-    evidence_import.refresh_from_db(fields=["trace_count", "score_count"])
-    return added
+        _count(evidence_import, stored)
+    return stored.traces
 
 
 def finish_import(
@@ -140,99 +140,68 @@ def finish_import(
 
 
 def import_file(
-    *, incident: Incident, by: Person, filename: str, data: bytes, kind: str = EvidenceImport.Kind.FILE
+    *,
+    incident: Incident,
+    by: Person,
+    filename: str,
+    data: bytes | BinaryIO,
+    kind: str = EvidenceImport.Kind.FILE,
+    keep_good: bool = False,
 ) -> EvidenceImport:
-    """Read an uploaded file and store its traces; a file that is wrong anywhere stores nothing.
+    """Read an uploaded file of any size and store its traces; a file that is wrong anywhere stores nothing.
 
+    With `keep_good`, what cannot be read is left out instead, counted and told in the import's `faults`.
     A file of a single trace was uploaded to be read, so that trace becomes an anchor.
-    Raises UserError naming the line that is wrong.
+    Raises UserError naming file, line and field of the first fault.
     """
     require(by, Capability.IMPORT, incident)
-    parsed = read_file(data, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    with take_file(file, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES, keep_good=keep_good) as taken:
+        return store_taken(incident=incident, by=by, kind=kind, origin=filename, taken=taken)
+
+
+def store_taken(*, incident: Incident, by: Person, kind: str, origin: str, taken: Taken) -> EvidenceImport:
+    """Store what a file holds, all of it or nothing. Everything was read before, so that this only writes."""
+    require(by, Capability.IMPORT, incident)
     with transaction.atomic():
-        evidence_import = begin_import(incident=incident, by=by, kind=kind, origin=filename)
-        store_page(
-            evidence_import=evidence_import,
-            records=parsed.records,
-            pages=parsed.pages,
-            anchor=len(parsed.records) == 1,
+        evidence_import = begin_import(incident=incident, by=by, kind=kind, origin=origin)
+        digests = store_blobs(evidence_import, taken.pages)
+        stored = store_traces(
+            evidence_import,
+            (
+                Arrival(trace.record, {digests[number] for number in trace.pages}, trace.only_scores)
+                for chunk in taken.traces()
+                for trace in chunk
+            ),
+            anchor=taken.trace_count == 1,
         )
+        if not taken.trace_count and stored.unknown == taken.score_trace_count:
+            raise UserError(
+                f"{taken.what} holds scores but no traces; upload the traces or observations that they belong to."
+            )
+        notes = list(taken.notes)
+        if stored.unknown:
+            notes.append(
+                f"Scores of {stored.unknown:,} traces that are not here were left out; upload the traces first."
+            )
+        _count(evidence_import, stored)
+        evidence_import.file_sha256, evidence_import.file_bytes = taken.sha256, taken.size
+        evidence_import.notes, evidence_import.left_out = notes, taken.faults.count
+        evidence_import.faults = [[fault.line, fault.sentence] for fault in taken.faults.told]
+        evidence_import.save(update_fields=["file_sha256", "file_bytes", "notes", "left_out", "faults"])
         return finish_import(evidence_import=evidence_import)
 
 
-def _store_chunk(
-    evidence_import: EvidenceImport,
-    records: list[TraceRecord],
-    stored: list[tuple[str, bytes | SourcePage]],
-    *,
-    anchor: bool,
-) -> tuple[int, int]:
-    by_id = {record.external_id: record for record in records}
-    mine = Trace.objects.filter(incident=evidence_import.incident_id, external_id__in=by_id)
-    before = set(mine.values_list("external_id", flat=True))
-    new = [record for identifier, record in by_id.items() if identifier not in before]
-    Trace.objects.bulk_create(
-        [_trace_row(evidence_import, record, anchor=anchor) for record in new], ignore_conflicts=True
+def _count(evidence_import: EvidenceImport, stored: Stored) -> None:
+    EvidenceImport.objects.filter(pk=evidence_import.pk).update(
+        trace_count=F("trace_count") + stored.traces, score_count=F("score_count") + stored.scores
     )
-    if anchor and before:
-        mine.update(is_anchor=True)
-    keys = dict(mine.values_list("external_id", "pk"))
-    _create(TraceBlob, (
-        {"trace_id": keys[identifier], "blob_id": digest}
-        for digest, page in stored
-        for identifier in by_id
-        if not isinstance(page, SourcePage) or page.trace_ids is None or identifier in page.trace_ids
-    ))  # fmt: skip
-    rows = {
-        (keys[identifier], score.external_id): score
-        for identifier, record in by_id.items()
-        for score in (record.score_records or _plain_scores(record))
-    }
-    for chunk in _chunks(rows.items()):
-        Score.objects.bulk_create(
-            [_score_row(trace_id, score) for (trace_id, _), score in chunk],
-            update_conflicts=True,
-            unique_fields=["trace", "external_id"],
-            update_fields=["name", "value", "text_value", "source", "timestamp", "observation_id"],
-        )
-    added_keys = {keys[record.external_id] for record in new}
-    return len(new), sum(trace_id in added_keys for trace_id, _ in rows)
+    evidence_import.refresh_from_db(fields=["trace_count", "score_count"])
 
 
-def _trace_row(evidence_import: EvidenceImport, record: TraceRecord, *, anchor: bool) -> Trace:
-    same = (
-        "external_id", "name", "timestamp", "environment", "session_id", "user_id", "latency_seconds", "cost_usd",
-        "time_to_first_token_seconds", "input_tokens", "has_error", "input_preview", "output_preview",
-    )  # fmt: skip
-    return Trace(
-        incident_id=evidence_import.incident_id,
-        evidence_import=evidence_import,
-        facets=dict(record.facets),
-        is_anchor=anchor,
-        **{name: getattr(record, name) for name in same},
-    )
-
-
-def _score_row(trace_id: int, score: ScoreRecord) -> Score:
-    same = ("external_id", "name", "value", "text_value", "source", "timestamp", "observation_id")
-    return Score(trace_id=trace_id, **{name: getattr(score, name) for name in same})
-
-
-def _plain_scores(record: TraceRecord) -> list[ScoreRecord]:
-    """The open format names its scores and no more; the name serves as id."""
-    return [ScoreRecord(name, name, value, timestamp=record.timestamp) for name, value in record.scores.items()]
+def _tells(page: bytes | SourcePage, trace_id: str) -> bool:
+    return not isinstance(page, SourcePage) or page.trace_ids is None or trace_id in page.trace_ids
 
 
 def _body(page: bytes | SourcePage) -> bytes:
     return page.body if isinstance(page, SourcePage) else page
-
-
-def _create(model: Any, rows: Iterable[dict[str, Any]]) -> None:
-    for chunk in _chunks(rows):
-        model.objects.bulk_create([model(**row) for row in chunk], ignore_conflicts=True)
-
-
-def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    waiting = iter(items)
-    while chunk := list(islice(waiting, _CHUNK)):
-        yield chunk

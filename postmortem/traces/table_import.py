@@ -1,9 +1,12 @@
 """Writes of tables that a person maps: the draft that waits, the import, the mapping kept for the next time."""
 
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePath
+from typing import BinaryIO
 
 from django.conf import settings
 from django.db import transaction
@@ -15,10 +18,10 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
-from postmortem.traces.mapped import Fault, TableMapping, TablePreview, preview_table, read_mapped
+from postmortem.traces.intake import Fault, take_file
+from postmortem.traces.mapped import MappedRows, TableMapping, TablePreview, preview_table
 from postmortem.traces.models import EvidenceImport, MappingDraft, SavedMapping
-from postmortem.traces.records import SourcePage
-from postmortem.traces.services import begin_import, finish_import, store_page
+from postmortem.traces.services import store_taken
 
 DRAFT_MAX_BYTES = 64 * 1024 * 1024
 DRAFT_LIVES = timedelta(days=1)
@@ -45,7 +48,7 @@ def keep_draft(*, incident: Incident, by: Person, filename: str, data: bytes) ->
         raise UserError(
             f"{filename[:80]} has more than {DRAFT_MAX_BYTES // 1024 // 1024} MB; split it, or use the API."
         )
-    preview_table(data, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    preview_table(io.BytesIO(data), filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
     with transaction.atomic():
         MappingDraft.objects.filter(made_at__lt=utc_now() - DRAFT_LIVES).delete()
         MappingDraft.objects.filter(incident=incident, person=by).delete()
@@ -61,11 +64,11 @@ def draft_bytes(draft: MappingDraft) -> bytes:
 
 def draft_preview(draft: MappingDraft) -> TablePreview:
     """Its first rows and the guessed mapping."""
-    return preview_table(draft_bytes(draft), draft.filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    return preview_table(io.BytesIO(draft_bytes(draft)), draft.filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
 
 
 def import_table(
-    *, incident: Incident, by: Person, filename: str, data: bytes, mapping: TableMapping, keep_good: bool
+    *, incident: Incident, by: Person, filename: str, data: bytes | BinaryIO, mapping: TableMapping, keep_good: bool
 ) -> TableOutcome:
     """Store the traces of a mapped table, all or nothing; its own bytes are kept beside what was read.
 
@@ -74,19 +77,22 @@ def import_table(
     """
     require(by, Capability.IMPORT, incident)
     refuse_published(incident)
-    table = read_mapped(data, filename, mapping, keep_good=keep_good, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
-    with transaction.atomic():
-        evidence_import = begin_import(
-            incident=incident, by=by, kind=EvidenceImport.Kind.FILE, origin=f"{filename} (mapped)"
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    with (
+        take_file(
+            file, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES, keep_good=keep_good,
+            rows_of_entry=MappedRows(mapping, PurePath(filename).name[:80] or "The file"), any_table=True,
+        ) as taken,
+        transaction.atomic(),
+    ):  # fmt: skip
+        finished = store_taken(
+            incident=incident, by=by, kind=EvidenceImport.Kind.FILE, origin=f"{filename} (mapped)", taken=taken
         )
-        original = SourcePage(data, frozenset())
-        added = store_page(evidence_import=evidence_import, records=table.records, pages=[original, *table.pages])
-        finished = finish_import(evidence_import=evidence_import)
         audit.record(
             person=by, action="evidence.mapped", subject=filename, incident_number=incident.number,
-            after={"mapping": mapping.to_json(), "left out": table.fault_count},
+            after={"mapping": mapping.to_json(), "left out": taken.faults.count},
         )  # fmt: skip
-    return TableOutcome(finished, added, table.faults, table.fault_count)
+    return TableOutcome(finished, finished.trace_count, taken.faults.told, taken.faults.count)
 
 
 def save_mapping(*, by: Person, name: str, mapping: TableMapping) -> SavedMapping:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from postmortem.lib.clock import parse_moment
@@ -54,6 +55,8 @@ def clean(text: str) -> str:
     """`text` without what a database refuses: NUL and halves of surrogate pairs."""
     if "\x00" in text:
         text = text.replace("\x00", "�")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -63,8 +66,11 @@ def clean(text: str) -> str:
 
 def short_text(value: Any, limit: int = MAX_NAME) -> str:
     """A string or number as text of at most `limit` characters; anything else gives an empty text."""
+    if value is None:
+        return ""
     if isinstance(value, str):
-        return clean(value[:limit])
+        value = value[:limit]
+        return value if value.isascii() and "\x00" not in value else clean(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float) and math.isfinite(value):
@@ -129,6 +135,8 @@ def moment(value: Any) -> datetime | None:
 
 def mapping(value: Any) -> dict[str, Any]:
     """An object with at most 300 keys, also from text that holds one; else an empty one."""
+    if value is None:
+        return {}
     if isinstance(value, str) and value.startswith("{") and len(value) <= MAX_IO:
         try:
             value = json.loads(value)
@@ -136,4 +144,5 @@ def mapping(value: Any) -> dict[str, Any]:
             return {}
     if not isinstance(value, Mapping):
         return {}
-    return {clean(str(key)[:MAX_NAME]): value[key] for key in list(value)[:MAX_METADATA_KEYS]}
+    items = value.items() if len(value) <= MAX_METADATA_KEYS else islice(value.items(), MAX_METADATA_KEYS)
+    return {clean(str(key)[:MAX_NAME]): item for key, item in items}

@@ -24,6 +24,7 @@ from postmortem.traces import selectors
 from postmortem.traces import services as traces
 from postmortem.traces.logging_score import FACET_WORTH
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
+from postmortem.traces.uploads import refused_upload
 from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.window_form import FilteredWindowForm
@@ -67,6 +68,13 @@ class UploadForm(forms.Form):
             "empty": "This file is empty; export it again and upload the new one.",
         },
         widget=forms.ClearableFileInput(attrs={"accept": ".json,.jsonl,.ndjson,.csv,.parquet,.gz"}),
+    )
+
+    faults = forms.ChoiceField(
+        label="Rows that cannot be read",
+        choices=[("refuse", "refuse the whole file"), ("skip", "are left out and told")],
+        required=False,
+        initial="refuse",
     )
 
 
@@ -133,21 +141,33 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
     """Read one evidence file; all of it or nothing."""
     incident = open_incident(request, number, Capability.IMPORT)
     form = UploadForm(request.POST, request.FILES)
-    if form.is_valid():
+    if sentence := refused_upload(request):
+        form.fields["file"].required = False  # it came, but was not kept
+        form.add_error("file", sentence)
+    elif form.is_valid():
         file = form.cleaned_data["file"]
-        limit = settings.IMPORT_MAX_FILE_BYTES
         try:
-            if file.size > limit:
-                raise UserError(
-                    f"{file.name} has {file.size / 2**20:,.0f} MB, more than the {limit / 2**20:,.0f} MB that one "
-                    "file may have; split it and upload the parts."
-                )
-            done = traces.import_file(incident=incident, by=request.user, filename=file.name, data=file.read())
-            messages.success(request, f"{file.name}: {done.trace_count:,} traces, {done.score_count:,} scores.")
+            done = traces.import_file(
+                incident=incident,
+                by=request.user,
+                filename=file.name,
+                data=file,
+                keep_good=form.cleaned_data["faults"] == "skip",
+            )
+            _tell(request, file.name, done)
             return redirect("evidence", incident.number)
         except UserError as error:
             form.add_error("file", str(error))
     return _render(request, incident, upload_form=form)
+
+
+def _tell(request: HttpRequest, filename: str, done: EvidenceImport) -> None:
+    counted = f"{filename}: {done.trace_count:,} traces, {done.score_count:,} scores."
+    if not done.left_out and not done.notes:
+        messages.success(request, counted)
+        return
+    said = [f"{done.left_out:,} rows left out. {done.faults[0][1]}"] if done.left_out else []
+    messages.warning(request, " ".join([counted, *said, *done.notes]))
 
 
 @require_POST

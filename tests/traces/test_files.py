@@ -130,7 +130,7 @@ DEEP = "[" * 3000 + "]" * 3000
         (lines(OPEN) + b"{broken\n" + lines(OPEN), "traces.jsonl, line 2 is not valid JSON"),
         (lines(OPEN, [1]), "line 2: a trace must be a JSON object"),
         (lines(OPEN, {"foo": 1}), "line 2: no trace here"),
-        (lines(OPEN, OPEN | {"id": "t2", "timestamp": "noon"}), "line 2: a trace needs an id and a timestamp"),
+        (lines(OPEN, OPEN | {"id": "t2", "timestamp": "noon"}), "line 2: “timestamp” is “noon”, which is no time"),
         (lines(OPEN, OPEN | {"id": "t2", "facets": ["eu"]}), "line 2: facets must be an object"),
         (lines(OBSERVATION, OBSERVATION | {"id": "o2", "traceId": ""}), "line 2: it names no trace"),
         (lines(SCORE), "holds scores but no traces"),

@@ -117,7 +117,7 @@ def test_a_file_over_the_limit_is_refused(client, incident, reviewer, settings):
     settings.IMPORT_MAX_FILE_BYTES = 100
     client.force_login(reviewer)
     answer = client.post(url(incident, "evidence-upload"), {"file": SimpleUploadedFile("t.jsonl", open_traces(12))})
-    assert "more than the" in answer.content.decode()
+    assert "t.jsonl has more than 0 MB, the most that one file may have" in answer.content.decode()
     assert not Trace.objects.exists()
 
 

@@ -27,7 +27,7 @@ from postmortem.changes.manifests.fields import (
 )
 from postmortem.changes.manifests.shapes import Document, Manifest, TrainingRow
 from postmortem.lib.errors import UserError
-from postmortem.traces.mapped import Fault
+from postmortem.traces.intake import Fault
 
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024

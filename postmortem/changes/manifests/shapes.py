@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from postmortem.traces.mapped import Fault
+from postmortem.traces.intake import Fault
 
 Kind = Literal["corpus", "training"]
 KINDS: tuple[Kind, ...] = ("corpus", "training")

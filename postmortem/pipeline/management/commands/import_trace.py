@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from postmortem.accounts.models import Person
+from postmortem.incidents.models import Incident
 from postmortem.pipeline import background, services
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
 from postmortem.pipeline.models import Run
@@ -23,6 +24,11 @@ class Command(BaseCommand):
         source.add_argument("--link", metavar="URL", help="a link to a trace or session in Langfuse, Phoenix or MLflow")
         source.add_argument("--file", metavar="PATH", type=Path, help="a trace download, table export or open format")
         parser.add_argument("--cap", type=int, help="at most so many traces of the window")
+        parser.add_argument(
+            "--keep-good",
+            action="store_true",
+            help="leave out rows of a file that cannot be read, and tell which",
+        )
         add_by_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,10 +36,7 @@ class Command(BaseCommand):
         incident = incident_for(person, options["incident"])
         with clear_errors():
             if options["file"]:
-                imported = import_file(
-                    incident=incident, by=person, filename=options["file"].name, data=_read(options["file"])
-                )
-                self.stdout.write(f"{imported.trace_count:,} new traces with {imported.score_count:,} scores.")
+                self._import_file(incident, person, options["file"], keep_good=options["keep_good"])
                 return
             run = services.start_link_import(incident=incident, by=person, link=options["link"], cap=options["cap"])
         run = background.finish(run, tell=self.stdout.write)
@@ -41,11 +44,16 @@ class Command(BaseCommand):
             raise CommandError(run.message)
         self.stdout.write(run.message)
 
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # One byte more than allowed is enough to be refused by size.
-            return file.read(settings.IMPORT_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+    def _import_file(self, incident: Incident, person: Person, path: Path, *, keep_good: bool) -> None:
+        try:
+            with path.open("rb") as file:
+                done = import_file(incident=incident, by=person, filename=path.name, data=file, keep_good=keep_good)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+        self.stdout.write(f"{done.trace_count:,} new traces with {done.score_count:,} scores.")
+        for note in done.notes:
+            self.stdout.write(note)
+        if done.left_out:
+            self.stdout.write(f"{done.left_out:,} rows left out:")
+            for _, sentence in done.faults:
+                self.stdout.write(f"  {sentence}")
