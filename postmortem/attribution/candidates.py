@@ -26,6 +26,7 @@ SILENT_MOVE_FACTOR = 2.0
 AGE_HALVES_AFTER_HOURS = 96.0
 LAG_HOURS = (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0)
 LAGS_SHARE = 0.4  # of an unversioned change's prior, together
+CLOCK_SHARE = 0.1  # of a versioned change's prior: it ran when its log says, whatever version traces record
 SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
 MAX_PLACEBOS = 150
@@ -152,6 +153,10 @@ def _forms(
         for column in clock_shares(change, columns.cells, [hours * 3600.0 for hours in LAG_HOURS]):
             forms.append((column, LAGS_SHARE / len(LAG_HOURS)))
         main -= LAGS_SHARE
+    elif not _agrees_with_clock(base, clock := clock_shares(change, columns.cells, [0.0])[0]):
+        # A version may be lost on the way, or replaced by a later one that does not hold it.
+        forms.append((clock, CLOCK_SHARE))
+        main -= CLOCK_SHARE
     segment = baseline.groups.get("segment") or baseline.groups.get("tenant")
     if segment is not None:
         for code in range(len(segment.values)):
@@ -163,6 +168,10 @@ def _forms(
             forms.append((base * (home.codes == code), LOST_SCOPE_SHARE / len(home.values)))
         main -= LOST_SCOPE_SHARE
     return [(base, main), *forms]
+
+
+def _agrees_with_clock(base: Floats, clock: Floats) -> bool:
+    return bool(np.abs(base - clock).max(initial=0.0) < 0.02)
 
 
 def _unlogged_steps(

@@ -22,6 +22,7 @@ from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import observed_moves
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.exposure import ExposureMatrix, exposure_of_cells
+from postmortem.changes.observed_order import in_observed_order
 from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile_cells
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
@@ -98,12 +99,13 @@ def fit_case(case: AttributionCase) -> Fit:
     quiet = _quiet(case, columns, detected)
     moving = frozenset(VERSION_FACETS) - {"model"} | {change.facet for change in case.changes if change.facet}
     baseline = fit_baseline(columns, worse=case.worse, moving=moving, quiet=quiet)
-    exposures = exposure_of_cells(case.changes, columns.cells)
-    reconciliation = reconcile_cells(case.changes, columns.cells, exposures)
+    changes = in_observed_order(case.changes, columns.cells)
+    exposures = exposure_of_cells(changes, columns.cells)
+    reconciliation = reconcile_cells(changes, columns.cells, exposures)
     _forget_never_observed(exposures, case, reconciliation)
     moves = observed_moves(columns, case.changes, reconciliation.never_logged)
     design = build_design(
-        columns=columns, baseline=baseline, changes=case.changes, exposures=exposures,
+        columns=columns, baseline=baseline, changes=changes, exposures=exposures,
         moves=moves, detected=detected,
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
     )  # fmt: skip
@@ -120,7 +122,7 @@ def fit_case(case: AttributionCase) -> Fit:
     effects = _by_owner(posterior.inclusion, owner, len(case.changes))
     found = 1.0 - np.prod(1.0 - effects, axis=0)
     reach = _reach(case, columns, exposures, quiet, detected)
-    changes = tuple(
+    fits = tuple(
         _change_fit(
             position=position, probability=float(found[position]), owner=owner, design=design, posterior=posterior,
             system=(cross, gram), baseline=baseline, reach=float(reach[position]),
@@ -129,7 +131,7 @@ def fit_case(case: AttributionCase) -> Fit:
     )  # fmt: skip
     unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [one.move for one in moves])
     return Fit(
-        case, columns, baseline, exposures, reconciliation, quiet, inflation, changes, unlogged,
+        case, columns, baseline, exposures, reconciliation, quiet, inflation, fits, unlogged,
         float(posterior.null.min(initial=1.0)), share, effects, posterior.null,
     )  # fmt: skip
 

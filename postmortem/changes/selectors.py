@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from postmortem.changes.duplicates import likely_duplicates
 from postmortem.changes.exposure import BASES, OUTSIDE, Basis, ExposureMatrix, exposure_of_cells
 from postmortem.changes.models import Change, ChangeRevision
+from postmortem.changes.observed_order import in_observed_order
 from postmortem.changes.reconcile import Reconciliation, reconcile_cells
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
@@ -86,6 +87,7 @@ def _join(incident: Incident, evidence: EvidenceState, _log: tuple[Hashable, ...
     records = [record_of(change) for change in changes]
     moments = [moment.timestamp() for record in records for moment in (record.at, record.until)]
     cells = trace_cells(incident, moments, state=evidence)
+    records = in_observed_order(records, cells)
     exposures = exposure_of_cells(records, cells)
     reconciliation = reconcile_cells(records, cells, exposures)
     return Join(_ledger(changes, cells, exposures, reconciliation), reconciliation)

@@ -136,6 +136,38 @@ def test_a_change_that_reached_no_trace_cannot_be_a_cause() -> None:
     assert [row.change for row in result.never_observed] == ["ghost"]
 
 
+def test_versions_that_the_log_tells_backwards_do_not_swap_their_blame() -> None:
+    def versions(hours: float, facets: dict[str, str], dice: float) -> dict[str, str]:
+        number = "0" if hours < 190 else "1" if hours < 200 else "2"
+        return {"prompt_version": number if facets["prompt"] == "draft" else "0"}
+
+    traces = world(versions=versions, harm=lambda hours, facets: 0.4 * (facets["prompt"] == "draft" and hours >= 190))
+    log = [
+        change("second", Layer.PROMPT, 186, scope={"prompt": ("draft",)}, facet="prompt_version", to_version="2"),
+        change("first", Layer.PROMPT, 196, scope={"prompt": ("draft",)}, facet="prompt_version", to_version="1"),
+    ]
+    result = attribute(case(traces, log))
+    assert result.hypotheses[0].changes == ("first",)
+    assert result.hypotheses[0].probability > 0.9
+
+
+def test_a_harm_that_a_later_version_hides_is_found_by_the_clock() -> None:
+    """A trace on version 2 does not tell that change 1 reached it later than its version came."""
+
+    def versions(hours: float, facets: dict[str, str], dice: float) -> dict[str, str]:
+        return {"prompt_version": "2" if facets["prompt"] == "draft" and hours >= 170 else "0"}
+
+    traces = world(versions=versions, harm=lambda hours, facets: 0.4 * (facets["prompt"] == "draft" and hours >= 195))
+    log = [
+        change("first", Layer.PROMPT, 165, length=30, scope={"prompt": ("draft",)}, facet="prompt_version",
+               to_version="1", rollout="canary", canary_share=0.05),
+        change("second", Layer.PROMPT, 170, scope={"prompt": ("draft",)}, facet="prompt_version", to_version="2"),
+    ]  # fmt: skip
+    result = attribute(case(traces, log))
+    assert result.hypotheses[0].changes == ("first",)
+    assert result.hypotheses[0].probability > 0.5
+
+
 def test_latency_that_rises_for_one_region_is_attributed_in_seconds() -> None:
     cause = change(
         "infra-cause", Layer.INFRASTRUCTURE, 174, scope={"region": ("us",)}, summary="Scheduler first in first out"
