@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from postmortem.attribution.baseline import Baseline
 from postmortem.attribution.columns import Columns
+from postmortem.attribution.interactions import MOST_INTERACTIONS, interactions
 from postmortem.attribution.moves import ObservedMove
 from postmortem.attribution.steps import StepColumns, no_steps, step_columns
 from postmortem.changes.exposure import ExposureMatrix, clock_shares
@@ -29,6 +30,7 @@ LAGS_SHARE = 0.4  # of an unversioned change's prior, together
 CLOCK_SHARE = 0.1  # of a versioned change's prior: it ran when its log says, whatever version traces record
 SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
+INTERACTION_SHARE = 0.05  # two changes of which neither does harm without the other
 MAX_PLACEBOS = 150
 GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
@@ -36,13 +38,18 @@ _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "i
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What one column stands for. `change` is a position in the change list, −1 for unlogged ones."""
+    """What one column stands for. `change` is a position in the change list, −1 for unlogged ones.
+
+    `partner` is the position of a second change where the column is their interaction, else −1.
+    """
 
     change: int
     layer: Layer | None
     start: float  # seconds from 1970
     what: str  # "" or the group or version move that an unlogged column covers
     move: int = -1  # position in the version moves
+    partner: int = -1
+    together: int = 0  # traces that ran on both
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,11 @@ def build_design(
     for number, move in enumerate(moves):
         candidate = Candidate(-1, move.move.layer, first_seen[number], move.where, number)
         add(move.column, candidate, named * move_ages[number])
+    for one, two, column in interactions(columns, baseline, exposures):
+        changes_begun = max(changes[one].at.timestamp(), changes[two].at.timestamp())
+        together = round(float(columns.count @ column))
+        pair = Candidate(one, changes[one].layer, changes_begun, "", partner=two, together=together)
+        add(column, pair, named * float(ages.sum()) * INTERACTION_SHARE / MOST_INTERACTIONS)
     matrix = np.column_stack(parts) if parts else np.zeros((columns.seconds.size, 0))
     matrix *= baseline.sensitivity[:, None]
     steps, unlogged, weights = _unlogged_steps(columns, baseline, earliest, detected)

@@ -16,7 +16,7 @@ from postmortem.attribution.contrasts import (
 from postmortem.attribution.fit import Fit
 from postmortem.attribution.intervals import Z95
 from postmortem.attribution.mix import mix_split
-from postmortem.attribution.shapes import Arithmetic, Estimate, Hypothesis, MixSplit, SignalFacts
+from postmortem.attribution.shapes import Arithmetic, Estimate, Hypothesis, Interaction, MixSplit, SignalFacts
 from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import (
     change_title,
@@ -26,11 +26,13 @@ from postmortem.attribution.wording import (
     movement,
     plural,
     points,
+    probability_text,
     signed,
 )
 
 PICTURES = 5  # leading hypotheses that get exposed against unexposed over time
 CREDIBLE = 0.9
+INTERACTION_SHOWN, MOST_INTERACTIONS = 0.05, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ def _of_change(
     if contrast is not None:
         arithmetic = Arithmetic(
             exposed=contrast.exposed, unexposed=contrast.unexposed, difference=contrast.difference,
-            strata=contrast.strata, z=model.z, log_bayes_factor=model.log_bayes_factor, prior=model.prior,
-            probability=model.probability,
+            strata=contrast.strata, z=model.z, log_bayes_factor=model.log_bayes_factor,
+            prior=model.prior, inflation=fit.inflation, probability=model.probability,
             observed=contrast.observed, inferred=contrast.inferred, expected=contrast.expected,
         )  # fmt: skip
     return Hypothesis(
@@ -217,6 +219,24 @@ def _of_nothing(probability: float, windows: Windows, signal: SignalFacts) -> Hy
     return Hypothesis(
         "none", (), None, probability, None, f"No cause: an ordinary swing, no {movement(signal)}", sentence
     )
+
+
+def interactions_of(fit: Fit, signal: SignalFacts) -> tuple[Interaction, ...]:
+    """Pairs of changes that the model takes for a cause only together, the most likely first."""
+    found = []
+    for pair in sorted(fit.pairs, key=lambda one: -one.probability)[:MOST_INTERACTIONS]:
+        if pair.probability < INTERACTION_SHOWN:
+            continue
+        one, two = fit.case.changes[pair.one], fit.case.changes[pair.two]
+        half = Z95 * pair.error
+        effect = Estimate(pair.effect, (pair.effect - half, pair.effect + half))
+        sentence = (
+            f"“{change_title(one)}” and “{change_title(two)}” may do harm only together: "
+            f"{difference_text(effect, signal)} where {plural(pair.traces, 'trace')} ran on both; "
+            f"{probability_text(pair.probability)}."
+        )
+        found.append(Interaction((one.id, two.id), pair.probability, effect, pair.traces, sentence))
+    return tuple(found)
 
 
 def mix_sentence(mix: MixSplit | None, signal: SignalFacts) -> str:

@@ -67,6 +67,18 @@ class UnloggedFit:
 
 
 @dataclass(frozen=True, slots=True)
+class PairFit:
+    """Two changes (positions in the list) as one cause that needs both. Effect and error are in the signal's unit."""
+
+    one: int
+    two: int
+    probability: float
+    effect: float
+    error: float
+    traces: int  # that ran on both
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """The fitted model of one case. `effects` are effects × (changes, then unlogged) probabilities."""
 
@@ -83,6 +95,7 @@ class Fit:
     mix_share: float  # of that, what the mix takes
     effects: Floats
     effect_nulls: Floats
+    pairs: tuple[PairFit, ...]
 
 
 def fit_case(case: AttributionCase) -> Fit:
@@ -119,12 +132,14 @@ def fit_case(case: AttributionCase) -> Fit:
         null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS),
     )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
-    effects = _by_owner(posterior.inclusion, owner, len(case.changes))
+    partner = np.array([candidate.partner for candidate in design.candidates], dtype=np.intp)
+    effects = _by_owner(posterior.inclusion, owner, partner, len(case.changes))
     found = 1.0 - np.prod(1.0 - effects, axis=0)
     reach = _reach(case, columns, exposures, quiet, detected)
     fits = tuple(
         _change_fit(
-            position=position, probability=float(found[position]), owner=owner, design=design, posterior=posterior,
+            own=np.flatnonzero((owner == position) | (partner == position)),
+            probability=float(found[position]), design=design, posterior=posterior,
             system=(cross, gram), baseline=baseline, reach=float(reach[position]),
         )
         for position in range(len(case.changes))
@@ -133,6 +148,7 @@ def fit_case(case: AttributionCase) -> Fit:
     return Fit(
         case, columns, baseline, exposures, reconciliation, quiet, inflation, fits, unlogged,
         float(posterior.null.min(initial=1.0)), share, effects, posterior.null,
+        _pair_fits(design, posterior, baseline),
     )  # fmt: skip
 
 
@@ -181,11 +197,13 @@ def _mix_share(case: AttributionCase, columns: Columns, baseline: Baseline, quie
     return mix_share(columns, baseline.strata, before, after, worse=case.worse)
 
 
-def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], changes: int) -> Floats:
-    """Sum columns to the change they stand for; unlogged ones go to the last place."""
+def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], partner: npt.NDArray[np.intp], changes: int) -> Floats:
+    """Sum columns to the change they stand for; an interaction counts for both, unlogged ones go to the last place."""
     totals = np.zeros((inclusion.shape[0], changes + 1))
+    shared = np.flatnonzero(partner >= 0)
     for effect, row in enumerate(inclusion):
         np.add.at(totals[effect], owner, row)  # −1 is the last place
+        np.add.at(totals[effect], partner[shared], row[shared])
     return np.clip(totals, 0.0, 1.0)
 
 
@@ -204,16 +222,14 @@ def _mean_share(columns: Columns, exposures: ExposureMatrix, rows: Masks) -> Flo
 
 def _change_fit(
     *,
-    position: int,
+    own: npt.NDArray[np.intp],
     probability: float,
-    owner: npt.NDArray[np.intp],
     design: Design,
     posterior: bayes.Posterior,
     system: tuple[Floats, Floats],
     baseline: Baseline,
     reach: float,
 ) -> ChangeFit:
-    own = np.flatnonzero(owner == position)
     if own.size == 0:
         return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     effect = int(np.argmax(posterior.inclusion[:, own].sum(axis=1)))
@@ -272,6 +288,24 @@ def _unlogged_fit(
         rows=design.rows(best),
         move=moves[favourite] if favourite >= 0 else None,
     )
+
+
+def _pair_fits(design: Design, posterior: bayes.Posterior, baseline: Baseline) -> tuple[PairFit, ...]:
+    scale, found = baseline.scale, []
+    for column, candidate in enumerate(design.candidates):
+        if candidate.partner < 0 or not np.isfinite(posterior.variances[column]):
+            continue
+        effect = int(np.argmax(posterior.inclusion[:, column]))
+        found.append(
+            PairFit(
+                candidate.change, candidate.partner,
+                float(1.0 - np.prod(1.0 - posterior.inclusion[:, column])),
+                float(posterior.estimates[effect, column]) * scale.slope * scale.sign,
+                float(np.sqrt(posterior.variances[column])) * scale.slope,
+                candidate.together,
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def layer_probabilities(fit: Fit) -> dict[Layer, float]:

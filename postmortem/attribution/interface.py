@@ -15,6 +15,7 @@ from postmortem.attribution.shapes import (
     Level,
     MixSplit,
     OnsetFinding,
+    RecoveryFinding,
     WindowLevel,
 )
 from postmortem.lib.clock import format_moment
@@ -79,6 +80,27 @@ def result_to_json(result: AttributionResult) -> Json:
             }
             for one in result.experiments
         ],
+        "recovery": _recovery(result.recovery),
+        "endings": [
+            {
+                "change": one.change,
+                "at": format_moment(one.at),
+                "share": _estimate(one.share),
+                "during": one.during,
+                "after": one.after,
+            }
+            for one in result.endings
+        ],
+        "interactions": [
+            {
+                "changes": list(one.changes),
+                "probability": one.probability,
+                "effect": _estimate(one.effect),
+                "traces": one.traces,
+                "sentence": one.sentence,
+            }
+            for one in result.interactions
+        ],
         "counts": {
             "traces": result.trace_count,
             "with_signal": result.with_signal_count,
@@ -105,6 +127,18 @@ def _onset(onset: OnsetFinding | None) -> Json | None:
     return {"at": format_moment(onset.at), "interval": [format_moment(moment) for moment in onset.interval]}
 
 
+def _recovery(found: RecoveryFinding | None) -> Json | None:
+    if found is None:
+        return None
+    return {
+        "at": format_moment(found.at),
+        "interval": [format_moment(moment) for moment in found.interval],
+        "share": _estimate(found.share),
+        "during": found.during,
+        "after": found.after,
+    }
+
+
 def _hypothesis(one: Hypothesis) -> Json:
     return {
         "kind": one.kind,
@@ -128,6 +162,7 @@ def _arithmetic(row: Arithmetic) -> Json:
         "z": row.z,
         "log_bayes_factor": row.log_bayes_factor,
         "prior": row.prior,
+        "inflation": row.inflation,
         "probability": row.probability,
         "basis": {"observed": row.observed, "inferred": row.inferred, "expected": row.expected},
     }

@@ -1,8 +1,9 @@
 """Attribution from end to end: fit, windows, explanations, verdicts, and the words on top. Pure."""
 
 from postmortem.attribution.columns import to_columns
-from postmortem.attribution.explain import Explained, credible_sets, explain, mix_sentence
+from postmortem.attribution.explain import Explained, credible_sets, explain, interactions_of, mix_sentence
 from postmortem.attribution.fit import fit_case
+from postmortem.attribution.recovery import endings, find_recovery
 from postmortem.attribution.settle import experiments
 from postmortem.attribution.shapes import (
     AttributionCase,
@@ -22,7 +23,7 @@ from postmortem.attribution.wording import (
     signal_facts,
 )
 
-METHOD = "fine-mapping-1"
+METHOD = "fine-mapping-2"
 CERTAIN, LEADING = 0.9, 0.5
 _FEW = 4  # changes that a headline still calls a handful
 
@@ -38,6 +39,7 @@ def attribute(case: AttributionCase) -> AttributionResult:
     windows = measure_windows(fit, onset)
     explained = explain(fit, windows, signal)
     sets = credible_sets(fit)
+    ended = endings(fit, windows)
     everything = to_columns(case.cells) if case.incident else fit.columns
     return AttributionResult(
         method=METHOD,
@@ -50,7 +52,9 @@ def attribute(case: AttributionCase) -> AttributionResult:
         onset=onset,
         series=signal_series(everything),
         hypotheses=explained.hypotheses,
-        layers=layer_findings(fit, explained, windows, onset, signal),
+        layers=layer_findings(
+            fit, explained=explained, windows=windows, onset=onset, signal=signal, ended=ended
+        ),
         credible_sets=sets,
         never_observed=tuple(
             NeverObservedRow(row.change_id, row.layer, row.reason) for row in fit.reconciliation.never_observed
@@ -64,6 +68,9 @@ def attribute(case: AttributionCase) -> AttributionResult:
         ),
         mix=explained.mix,
         experiments=experiments(fit, windows, explained, signal),
+        recovery=find_recovery(fit, windows),
+        endings=ended,
+        interactions=interactions_of(fit, signal),
         trace_count=case.trace_count,
         with_signal_count=everything.trace_count,
         change_count=len(case.changes),

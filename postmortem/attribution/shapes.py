@@ -83,7 +83,10 @@ class SignalFacts:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """The row that a reviewer can check by hand: difference = exposed − unexposed, like with like."""
+    """The row that a reviewer can check by hand: difference = exposed − unexposed, like with like.
+
+    `inflation` is λ, by which every variance was widened because quiet days wobble more than chance does.
+    """
 
     exposed: Level
     unexposed: Level
@@ -92,6 +95,7 @@ class Arithmetic:
     z: float
     log_bayes_factor: float
     prior: float
+    inflation: float
     probability: float
     observed: int
     inferred: int
@@ -206,6 +210,42 @@ class OnsetFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryFinding:
+    """When the levelled signal stepped back, with a 95 % interval, and the share of the harm (1: all) gone since.
+
+    `during` and `after` count the traces on both sides.
+    """
+
+    at: datetime
+    interval: Span
+    share: Estimate
+    during: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A suspect that stopped reaching traces `at`: the share of the harm of its traffic that went along."""
+
+    change: str
+    at: datetime
+    share: Estimate
+    during: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Two changes that may do harm only together, where `traces` ran on both; `effect` is in the signal's unit."""
+
+    changes: tuple[str, str]
+    probability: float
+    effect: Estimate
+    traces: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttributionResult:
     """Everything one attribution run says. `interface.result_to_json` gives its published form."""
 
@@ -225,6 +265,9 @@ class AttributionResult:
     never_logged: tuple[NeverLoggedRow, ...]
     mix: MixSplit | None
     experiments: tuple[Experiment, ...]
+    recovery: RecoveryFinding | None
+    endings: tuple[Ending, ...]
+    interactions: tuple[Interaction, ...]
     trace_count: int
     with_signal_count: int
     change_count: int

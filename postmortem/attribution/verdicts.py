@@ -1,11 +1,11 @@
 """What is proposed for each of the four layers, with the evidence for and against. People decide. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from postmortem.attribution.contrasts import ChangeContrast
 from postmortem.attribution.explain import Explained, is_harm
 from postmortem.attribution.fit import ChangeFit, Fit, layer_probabilities
-from postmortem.attribution.shapes import EvidenceText, LayerFinding, OnsetFinding, ProposedVerdict, SignalFacts
+from postmortem.attribution.shapes import Ending, EvidenceText, LayerFinding, OnsetFinding, ProposedVerdict, SignalFacts
 from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import (
     amount,
@@ -17,6 +17,7 @@ from postmortem.attribution.wording import (
     movement,
     plural,
     probability_text,
+    signed,
 )
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
@@ -30,9 +31,15 @@ _MOST_FOR, _MOST_AGAINST = 4, 5
 
 
 def layer_findings(
-    fit: Fit, explained: Explained, windows: Windows, onset: OnsetFinding | None, signal: SignalFacts
+    fit: Fit,
+    *,
+    explained: Explained,
+    windows: Windows,
+    onset: OnsetFinding | None,
+    signal: SignalFacts,
+    ended: Sequence[Ending],
 ) -> tuple[LayerFinding, ...]:
-    """Four findings, one a layer, in the order of the layers."""
+    """Four findings, one a layer, in the order of the layers; `ended` tells what came back when suspects ended."""
     probabilities = layer_probabilities(fit)
     sign = -1.0 if signal.worse == "lower" else 1.0
     harm = max(sign * windows.drop.estimate, 0.0)
@@ -42,8 +49,9 @@ def layer_findings(
         verdict = _verdict(
             fit, layer=layer, probability=probabilities[layer], hidden=hidden, harm=harm, explained=explained
         )
-        speaking = _for(fit, layer, explained, onset, signal)
+        speaking = (*_for(fit, layer, explained, onset, signal), *_of_ends(fit, layer, ended, went=True))
         against = _against(fit, layer=layer, explained=explained, onset=onset, signal=signal, hidden=hidden, harm=harm)
+        against = (*_of_ends(fit, layer, ended, went=False), *against)
         findings.append(LayerFinding(layer, probabilities[layer], verdict, hidden, speaking, against))
     return tuple(findings)
 
@@ -175,6 +183,25 @@ def _against(
         if change.id in missing
     ][:2]
     return tuple(texts[:_MOST_AGAINST])
+
+
+def _of_ends(fit: Fit, layer: Layer, ended: Sequence[Ending], *, went: bool) -> tuple[EvidenceText, ...]:
+    """Suspects whose end took most of the harm along (`went`), or left most of it there."""
+    texts = []
+    for one in ended:
+        change, (low, high) = _change(fit, one.change), one.share.interval
+        if change.layer is not layer or not (low > 0.5 if went else high < 0.5):
+            continue
+        gone = signed(f"{100 * one.share.estimate:.0f}% ({100 * low:.0f} to {100 * high:.0f})")
+        texts.append(
+            EvidenceText(
+                f"{change_title(change)} reached no trace after {moment_text(one.at)}, and {'' if went else 'only '}"
+                f"{gone} of the harm of its traffic was gone then: {plural(one.during, 'trace')} with it, "
+                f"{one.after:,} after",
+                change.id,
+            )
+        )
+    return tuple(texts)
 
 
 def _change(fit: Fit, identifier: str) -> ChangeRecord:

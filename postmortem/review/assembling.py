@@ -45,7 +45,7 @@ def short_timeline(items: list[TimelineItem], count: int) -> list[TimelineItem]:
 
 
 def _leads(item: TimelineItem) -> bool:
-    return item.pinned or item.is_time or item.kind == "onset_estimate"
+    return item.pinned or item.is_time or item.kind in ("onset_estimate", "recovery_estimate")
 
 
 def timeline_gaps(incident: Incident, items: list[TimelineItem]) -> list[TimelineGap]:
@@ -84,6 +84,9 @@ def _of_finding(incident: Incident, finding: Finding | None) -> Iterator[Timelin
     if incident.onset_at is None and finding.result.get("onset"):
         moment = parse_moment(finding.result["onset"]["at"])
         yield TimelineItem(moment, "onset_estimate", "Onset, estimated", None, run, key="signal.onset")
+    if incident.recovered_at is None and finding.result.get("recovery"):
+        moment = parse_moment(finding.result["recovery"]["at"])
+        yield TimelineItem(moment, "recovery_estimate", "Signal back, estimated", None, run, key="signal.recovery")
     yield from signal_items(finding.result, finding.number)
     for move in (finding.result.get("reconciliation") or {}).get("never_logged") or []:
         at = parse_moment(move["at"])

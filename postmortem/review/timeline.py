@@ -37,7 +37,8 @@ _SILENT_SHARE = 0.25  # of the whole incident
 class TimelineItem:
     """A moment of the incident (UTC).
 
-    `kind`: latent_since, onset, detected, mitigated, recovered, users_recovered, resolved, onset_estimate, change,
+    `kind`: latent_since, onset, detected, mitigated, recovered, users_recovered, resolved, onset_estimate,
+    recovery_estimate, change,
     rollout (a rollout that was complete), signal, unlogged, note, alert, report or response. `source` says where it
     comes from. `key` names it for marks ("change.12", "note.3", "time.onset_at"). `was_at` and `was_text` hold what
     was assembled where people corrected it. `revision` is that of its note or mark, 0 without.

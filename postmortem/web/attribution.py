@@ -9,6 +9,7 @@ from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.attribution.comparing import compare_runs
+from postmortem.attribution.measured import measured_clocks
 from postmortem.attribution.models import Finding
 from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding, run_facts
 from postmortem.changes.selectors import changes_for_incident
@@ -62,6 +63,7 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
             "shown": [(rank, one, _starts(one, incident)) for rank, one in enumerate(shown, 1)],
             "folded": list(enumerate(hypotheses[len(shown) :], len(shown) + 1)),
             "charts": exposed_charts(finding),
+            "measured": measured_clocks(finding.result, detected=incident.detected_at, mitigated=incident.mitigated_at),
             **_patterns(incident, finding.result.get("patterns") or []),
             "disagreement": _disagreement(runs, finding),
             "stale": finding_is_stale(incident, finding),

@@ -244,7 +244,7 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
     result = json.loads(json.dumps(result_to_json(canary), allow_nan=False))
     assert set(result) == {
         "method", "headline", "lede", "signal", "windows", "drop", "onset", "series", "hypotheses", "layers",
-        "credible_sets", "reconciliation", "mix", "settle", "counts",
+        "credible_sets", "reconciliation", "mix", "settle", "counts", "recovery", "endings", "interactions",
     }  # fmt: skip
     assert result["signal"] == {
         "name": "success", "label": "success", "worse": "lower", "kind": "binary", "unit": "share",
@@ -260,7 +260,8 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
         "kind", "changes", "layer", "probability", "effect", "title", "sentence", "arithmetic", "exposed_series",
     }  # fmt: skip
     assert set(top["arithmetic"]) == {
-        "exposed", "unexposed", "difference", "strata", "z", "log_bayes_factor", "prior", "probability", "basis",
+        "exposed", "unexposed", "difference", "strata", "z", "log_bayes_factor", "prior", "inflation", "probability",
+            "basis",
     }  # fmt: skip
     assert set(top["arithmetic"]["basis"]) == {"observed", "inferred", "expected"}
     assert set(top["exposed_series"][0]) == {"start", "end", "exposed", "unexposed"}

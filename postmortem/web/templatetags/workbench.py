@@ -1,6 +1,7 @@
 """How numbers, moments and Markdown are written on every page."""
 
 from datetime import datetime, timedelta
+from math import exp, log
 from typing import Any
 
 from django import template
@@ -72,6 +73,15 @@ def probability(value: float | None) -> str:
 
 
 @register.filter
+def times_as_likely(log_factor: float) -> str:
+    """A natural logarithm of a Bayes factor in words: "20 times as likely", "0.7 times as likely"."""
+    if log_factor > _LN_MILLION:
+        return "more than a million times as likely"
+    factor = exp(log_factor)
+    return f"{factor:,.0f} times as likely" if factor >= 10 else f"{factor:.2g} times as likely"
+
+
+@register.filter
 def layer_glyph(value: str | None) -> str:
     """The shape that goes with a layer's hue."""
     return Layer(value).glyph if value else ""
@@ -95,6 +105,7 @@ def at(mapping: dict[Any, Any], key: Any) -> Any:
     return mapping.get(key) if mapping else None
 
 
+_LN_MILLION = log(1e6)
 _SUFFIX = {"share": "%", "s": " s", "USD": " USD"}
 
 
