@@ -26,7 +26,7 @@ def measured_clocks(
     if not onset:
         return []
     begun, (low, high) = parse_moment(onset["at"]), _moments(onset["interval"])
-    clocks = [MeasuredClock("Onset", moment_text(begun), f"{moment_text(low)} to {moment_text(high)}")]
+    clocks = [MeasuredClock("Onset", moment_text(begun), _span(low, high))]
     if detected is not None:
         clocks.append(
             MeasuredClock(
@@ -47,13 +47,17 @@ def _recovery(found: Mapping[str, Any] | None, mitigated: datetime | None) -> li
         return [MeasuredClock("Signal back", "not measured", note)]
     back, (low, high) = parse_moment(found["at"]), _moments(found["interval"])
     share, bounds = found["share"]["estimate"], found["share"]["interval"]
-    clocks = [MeasuredClock("Signal back", moment_text(back), f"{moment_text(low)} to {moment_text(high)}")]
+    clocks = [MeasuredClock("Signal back", moment_text(back), _span(low, high))]
     if mitigated is not None:
         span = f"{describe_duration(low - mitigated)} to {describe_duration(high - mitigated)}"
         clocks.append(MeasuredClock("Mitigation to recovery", describe_duration(back - mitigated), span))
     gone = signed(f"{100 * share:.0f}%")
     note = signed(f"{100 * bounds[0]:.0f} to {100 * bounds[1]:.0f}; n {found['during']:,} and {found['after']:,}")
     return [*clocks, MeasuredClock("Harm gone since", gone, note)]
+
+
+def _span(low: datetime, high: datetime) -> str:
+    return f"{low.day} {low:%b %H:%M} to {high.day} {high:%b %H:%M}"
 
 
 def _moments(pair: list[str]) -> tuple[datetime, datetime]:
