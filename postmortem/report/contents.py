@@ -18,5 +18,8 @@ def with_contents(html: str) -> str:
 
     before, after = html.split(PLACE, 1)
     after = _HEADING.sub(anchored, after)
-    lines = "".join(f'<li><a href="#section-{at}">{title}</a></li>' for at, title in enumerate(titles, 1))
-    return f'{before}<nav class="contents" aria-label="Contents"><ol>{lines}</ol></nav>{after}'
+    lines = [f'<li><a href="#section-{at}">{title}</a></li>' for at, title in enumerate(titles, 1)]
+    # Two lists side by side: a layout in columns is done five times over, and once more for the page numbers.
+    half = -(-len(lines) // 2)
+    lists = "".join(f"<ol>{''.join(part)}</ol>" for part in (lines[:half], lines[half:]) if part)
+    return f'{before}<nav class="contents" aria-label="Contents">{lists}</nav>{after}'

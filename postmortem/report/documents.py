@@ -47,12 +47,14 @@ _SCREEN_STYLESHEET = _STYLESHEET.with_name("report-screen.css")
 # The brief has two pages: what is longer than this belongs into the full report.
 _BRIEF_PAGES = 2
 _BRIEF_TEXT, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 9, 4
-# Density, characters of a piece of evidence, actions, picture: from roomy to what always fits.
+# Density, characters of a piece of evidence, actions, picture, characters of a paragraph: from roomy to what always
+# fits, on the first page as on the second.
 _BRIEF_STEPS = (
-    ("", 300, _BRIEF_ACTIONS, "print"),
-    ("close", 300, _BRIEF_ACTIONS, "print"),
-    ("close", 140, _BRIEF_ACTIONS, "compact"),
-    *(("close", 110, count, "compact") for count in (7, 5, 3, 2)),
+    ("", 300, _BRIEF_ACTIONS, "print", _BRIEF_TEXT),
+    ("close", 300, _BRIEF_ACTIONS, "print", _BRIEF_TEXT),
+    ("close", 140, _BRIEF_ACTIONS, "compact", _BRIEF_TEXT),
+    ("close", 140, _BRIEF_ACTIONS, "compact", 320),
+    *(("close", 110, count, "compact", 240) for count in (7, 5, 3, 2)),
 )
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
@@ -125,8 +127,10 @@ def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str
     data = present.picture_of(record)
 
     def tries() -> Iterator[str]:
-        for density, cell, most_actions, variant in _BRIEF_STEPS:
+        for density, cell, most_actions, variant, paragraph in _BRIEF_STEPS:
             fitted = {
+                "summary": _html(_shortened(record["text"]["summary"], paragraph)),
+                "how_sure": [_shortened(one, paragraph) for one in present.how_sure(record)],
                 "density": density,
                 "picture": _picture(data, variant),
                 "layers": _brief_layers(record, cell),

@@ -1,18 +1,27 @@
 """HTML to PDF/UA: the one module that imports WeasyPrint. Reads no network and no file outside the fonts folder."""
 
+import gc
+import math
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any
+from xml.etree import ElementTree
 
+from cssselect2 import ElementWrapper
 from django.conf import settings
 from fontTools.ttLib import woff2
-from weasyprint import CSS, HTML
+from weasyprint import CSS, HTML, svg
+from weasyprint.css.properties import INITIAL_VALUES
+from weasyprint.draw.text import draw_first_line
+from weasyprint.matrix import Matrix
 from weasyprint.text.fonts import FontConfiguration
+from weasyprint.text.line_break import split_first_line
 from weasyprint.urls import URLFetcher, URLFetcherResponse
 
 from postmortem.report.scripts import fonts_for, with_families
@@ -20,8 +29,15 @@ from postmortem.report.scripts import fonts_for, with_families
 _FONTS = Path(settings.BASE_DIR) / "static" / "fonts"
 _FONT_BASE = "font:/"
 _FAMILY = re.compile(r"font-family:[^;]+")
-# Rendering is CPU and memory bound: more at once would only take the server down.
-_AT_ONCE = BoundedSemaphore(2)
+# Rendering is bound by one core and by memory: more at once in a process would only be slower and larger.
+_ONE_AT_A_TIME = threading.Lock()
+_VOID_TAG, _DOCTYPE = re.compile(r"<(br|hr)>"), "<!doctype html>"
+# Under its own name an anchor would make an object of the file of every label.
+_ANCHORED = re.compile("(<text [^>]*) text-anchor=")
+_ANCHOR, _ANCHORS = "data-anchor", {"start": 0.0, "middle": 0.5, "end": 1.0}
+_LABEL_ATTRIBUTES = frozenset(
+    ("x", "y", "font-size", "font-weight", "font-family", "fill", "class", "role", "width", "height", _ANCHOR)
+)
 
 
 class _FontsOnly(URLFetcher):
@@ -72,20 +88,16 @@ def render_pdf(htmls: Iterable[str], css: str, *, most_pages: int | None = None)
     """A tagged PDF/UA-1 document with embedded fonts. The same input gives the same bytes.
 
     `htmls` are tries, the first wanted most: the first with no more than `most_pages` pages is taken, else the last.
-    Network and file addresses are not followed. At most two renderings run at once in a process.
+    Network and file addresses are not followed. One rendering runs at a time in a process; the others wait.
     Raises ValueError when there is nothing to render.
     """
-    with _AT_ONCE:
-        fetcher, fonts = _FontsOnly(), FontConfiguration()
-        document, sheets, families = None, None, None
+    with _ONE_AT_A_TIME, _without_collector():
+        document = None
         for html in htmls:
-            needed, faces = fonts_for(html, _FONT_BASE)
-            if sheets is None or needed != families:
-                families = needed
-                styles = _font_css() + faces + with_families(css, families)
-                sheets = [CSS(string=styles, url_fetcher=fetcher, font_config=fonts, base_url=_FONT_BASE)]
-            document = HTML(string=with_families(html, families), url_fetcher=fetcher).render(
-                stylesheets=sheets, font_config=fonts, pdf_variant="pdf/ua-1"
+            families, faces = fonts_for(html, _FONT_BASE)
+            style, fonts = _prepared(_font_css() + faces + with_families(css, families))
+            document = _Page(with_families(html, families)).render(
+                stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1"
             )
             if most_pages is None or len(document.pages) <= most_pages:
                 break
@@ -94,11 +106,96 @@ def render_pdf(htmls: Iterable[str], css: str, *, most_pages: int | None = None)
         return Pdf(document.write_pdf(pdf_variant="pdf/ua-1", finisher=_name_every_glyph), len(document.pages))
 
 
+class _Page(HTML):
+    """A document from well-formed markup, which a parser in C reads; from any other as browsers read it."""
+
+    def __init__(self, html: str) -> None:
+        try:
+            root = ElementTree.fromstring(_as_xml(html))  # noqa: S314 (our own templates, no document type)
+        except ElementTree.ParseError:
+            super().__init__(string=html, url_fetcher=_FontsOnly())
+            return
+        self.base_url, self.media_type, self.url_fetcher = None, "print", _FontsOnly()
+        self.wrapper_element = ElementWrapper.from_html_root(root, content_language=None)
+        self.etree_element = self.wrapper_element.etree_element
+
+
+def _as_xml(html: str) -> str:
+    html = _ANCHORED.sub(rf"\1 {_ANCHOR}=", html.replace(_DOCTYPE, "", 1).strip())
+    return _VOID_TAG.sub(r"<\1/>", html).replace("&nbsp;", "\u00a0")
+
+
+@lru_cache(maxsize=4)
+def _prepared(css: str) -> tuple[CSS, FontConfiguration]:
+    """Style sheet and fonts, kept for the next document of the same kind: loading them takes as long as two pages."""
+    fonts = FontConfiguration()
+    return CSS(string=css, url_fetcher=_FontsOnly(), font_config=fonts, base_url=_FONT_BASE), fonts
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Layout makes a million objects that all live to the end; looking for garbage among them takes a fifth of it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+_draw_letters = svg.text
+
+
+class _Style(dict[str, Any]):
+    """What WeasyPrint asks of the style of a text."""
+
+    font_config: FontConfiguration
+
+
+class _Line:
+    """A line of text ready to draw, as WeasyPrint asks it."""
+
+    def __init__(self, layout: Any, style: _Style) -> None:
+        self.pango_layout, self.style, self.text = layout, style, layout.text
+
+
+def _draw_label(picture: Any, node: Any, font_size: float) -> None:
+    """Draw a label of a picture as one line.
+
+    WeasyPrint places every letter on its own, which takes ten times as long and breaks Arabic into its letters. Texts
+    that ask for more than a place, a size, a weight and an anchor are left to it.
+    """
+    if not node.text or not _LABEL_ATTRIBUTES.issuperset(node.attrib):
+        _draw_letters(picture, node, font_size)
+        return
+    style = _Style(INITIAL_VALUES)
+    style.font_config = picture.font_config
+    style["font_family"] = [one.strip() for one in node.get("font-family", "sans-serif").split(",")]
+    style["font_weight"], style["font_size"] = int(node.get("font-weight", 400)), font_size
+    layout, _, _, width, _, _ = split_first_line(node.text, style, picture.context, math.inf, 0)
+    x, y = picture.point(node.get("x"), node.get("y"), font_size)
+    x -= width * _ANCHORS[node.get(_ANCHOR, "start")]
+    picture.stream.push_state()
+    fill, stroke = picture.set_graphical_state(node, font_size)
+    picture.stream.begin_text()
+    layout.reactivate(style)
+    picture.fill_stroke(fill, stroke, text=True)
+    draw_first_line(picture.stream, _Line(layout, style), "none", "none", Matrix(d=-1, e=x, f=y))
+    picture.stream.end_text()
+    picture.stream.pop_state()
+
+
+svg.text = _draw_label
+svg.TAGS.update({tag: _draw_label for tag, draw in svg.TAGS.items() if draw is _draw_letters})
+
+
 def _name_every_glyph(document: Any, pdf: Any) -> None:
     """Give the parts of letters that shaping takes apart (dots of Arabic) a text of no width, as PDF/UA asks."""
     for one in pdf.objects:
         stream = getattr(one, "stream", None)
-        if isinstance(stream, list) and any(b"beginbfchar" in _bytes(part) for part in stream):
+        # A table of characters says so in its head; pages have thousands of parts.
+        if isinstance(stream, list) and any(b"begincmap" in _bytes(part) for part in stream[:12]):
             one.stream = [_bytes(part).replace(b"> <>", b"> <200b>") for part in stream]
 
 

@@ -10,6 +10,7 @@ import page
 import pytest
 from pypdf import PdfReader
 
+from postmortem.report import pdf
 from postmortem.report.contents import PLACE, with_contents
 from postmortem.report.documents import make_document
 from postmortem.report.scripts import fonts_for, with_families
@@ -90,3 +91,37 @@ def test_no_text_runs_over_the_edge_of_the_page(reader):
         found = []
         one.extract_text(visitor_text=lambda text, cm, tm, font, size, found=found: found.append(tm[4] * cm[0] + cm[4]))
         assert all(-1 <= x <= wide for x in found)
+
+
+def test_labels_of_pictures_are_whole_lines_with_joined_arabic():
+    words = "إجابات الاسترداد"
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 40" width="300pt" height="40pt" '
+        'font-family="Noto Sans, Signs math, Signs symbols2"><title>Picture</title>'
+        f'<text x="290" y="20" font-size="10" text-anchor="end" fill="#000000">Query encoder</text>'
+        f'<text x="10" y="20" font-size="10" fill="#000000">{words}</text></svg>'
+    )
+    html = f'<!doctype html><html lang="en"><head><title>One</title></head><body><p>One</p>{drawn}</body></html>'
+    data = pdf.render_pdf([html], "").data
+    assert "Query encoder" in PdfReader(BytesIO(data)).pages[0].extract_text()
+    latin = PdfReader(BytesIO(pdf.render_pdf([html.replace(words, "Model")], "").data))
+    assert latin.pages[0].get_contents().get_data().count(b" TJ") == 3
+    # Joined letters are other glyphs than letters that stand alone.
+    alone = pdf.render_pdf([html.replace(words, " ".join(words))], "").data
+    assert len(_arabic_glyphs(data) - _arabic_glyphs(alone)) >= 5
+
+
+def _arabic_glyphs(data: bytes) -> set[str]:
+    stream = PdfReader(BytesIO(data)).pages[0].get_contents().get_data().decode("latin-1")
+    return set(re.findall("[0-9a-f]{4}", " ".join(re.findall(r"<([0-9a-f]+)>", stream))))
+
+
+def test_markup_that_is_not_well_formed_is_read_as_browsers_do():
+    html = '<!doctype html><html lang="en"><head><title>One</title></head><body><p>One<p>Two & three</body></html>'
+    assert "Two & three" in PdfReader(BytesIO(pdf.render_pdf([html], "").data)).pages[0].extract_text()
+
+
+@pytest.mark.parametrize("view", ["brief", "full", "annex"])
+def test_documents_of_our_own_are_well_formed(worldly, view, monkeypatch):
+    monkeypatch.setattr(pdf.HTML, "__init__", None)  # the slower reader of what is not
+    assert make_document(worldly, view=view, form="pdf", version=1, sha256="ab" * 32).data.startswith(b"%PDF")
