@@ -10,7 +10,7 @@ from postmortem.lib.clock import describe_duration
 
 NEAR = timedelta(hours=2)
 _ALIKE = 0.8
-_MOST = 50
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def likely_duplicates(records: Sequence[ChangeRecord], origins: Sequence[str]) -
             if reason:
                 apart = describe_duration(other.at - one.at) if other.at > one.at else "no time"
                 found.append(LikelyDuplicate(one.id, other.id, f"{reason}, {apart} apart"))
-            if len(found) >= _MOST:
+            if len(found) >= MOST:
                 return found
     return found
 

@@ -1,7 +1,7 @@
 """Reads of the changes room: the ledger of an incident and its reconciliation with the traces."""
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, get_args
@@ -66,8 +66,15 @@ def changes_for_incident(incident: Incident) -> QuerySet[Change]:
 
 
 def change_records(incident: Incident) -> list[ChangeRecord]:
-    """`changes_for_incident` as records."""
-    return [record_of(change) for change in changes_for_incident(incident)]
+    """`changes_for_incident` as records; what merged entries tell besides fills what an entry does not tell itself."""
+    changes = list(changes_for_incident(incident))
+    merged = merged_changes(incident, changes)
+    records = []
+    for change in changes:
+        record = record_of(change)
+        told = {name: value for other in merged.get(change.pk, []) for name, value in other.details.items()}
+        records.append(replace(record, details={**told, **record.details}) if told else record)
+    return records
 
 
 def read_join(incident: Incident) -> Join:
@@ -148,7 +155,11 @@ def narrowed(rows: Sequence[LedgerRow], wanted: LedgerFilter) -> list[LedgerRow]
 
     def fits(row: LedgerRow) -> bool:
         change = row.change
-        words = (change.summary, change.external_id, change.actor, change.facet)
+        scope = (str(value) for values in change.scope.values() for value in values)
+        words = (
+            change.summary, change.external_id, change.actor, change.facet, change.from_version, change.to_version,
+            change.origin, *scope,
+        )  # fmt: skip
         return (
             wanted.layer in ("", change.layer)
             and wanted.state in ("", row.state)

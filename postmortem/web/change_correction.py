@@ -6,10 +6,10 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from postmortem.changes import corrections
+from postmortem.changes import corrections, selectors
 from postmortem.changes.models import Change, ChangeRevision
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
@@ -17,7 +17,7 @@ from postmortem.lib.errors import EditConflict, UserError
 from postmortem.web.change_form import ChangeForm
 from postmortem.web.workspace import open_incident, render_stage
 
-_MOST_OTHERS = 200
+_MOST_OTHERS = 60
 
 
 class CorrectionForm(ChangeForm):
@@ -54,14 +54,13 @@ def correct(request: HttpRequest, number: str, pk: int) -> HttpResponse:
                     revision=form.cleaned_data["revision"],
                 )
                 messages.success(request, f"“{change.summary}” is corrected; the log's own words are kept.")
-                return redirect("changes", incident.number)
+                return redirect("change", incident.number, change.pk)
             except EditConflict as error:
                 conflict = error
                 form.data["revision"] = str(error.revision)
             except UserError as error:
                 form.add_error(None, str(error))
-    others = Change.objects.filter(feature=change.feature_id, layer=change.layer, merged_into=None).exclude(pk=pk)
-    context = {"form": form, "change": change, "conflict": conflict, "others": others.order_by("at")[:_MOST_OTHERS]}
+    context = {"form": form, "change": change, "conflict": conflict, "others": _nearest(change)}
     status = 409 if conflict else 400 if form.errors else 200
     return render_stage(request, "changes/correct.html", incident, "changes", context, status=status)
 
@@ -76,7 +75,7 @@ def undo(request: HttpRequest, number: str, pk: int) -> HttpResponse:
         messages.success(request, "The correction is taken back.")
     except UserError as error:
         messages.error(request, str(error))
-    return redirect("changes", incident.number)
+    return redirect("change", incident.number, revision.change_id)
 
 
 @require_POST
@@ -93,7 +92,25 @@ def merge(request: HttpRequest, number: str, pk: int) -> HttpResponse:
         messages.success(request, f"“{duplicate.summary}” stands under “{kept.summary}” now and counts once.")
     except UserError as error:
         messages.error(request, str(error))
-    return redirect("changes", incident.number)
+    if request.POST.get("from") == "duplicates":
+        return redirect(reverse("changes", args=[incident.number]) + "#duplicates")
+    return redirect("change", incident.number, kept.pk)
+
+
+@require_POST
+def merge_all(request: HttpRequest, number: str) -> HttpResponse:
+    """Merge every pair that looks like one change told by two feeds; each can be taken apart again."""
+    incident = open_incident(request, number, Capability.IMPORT)
+    merged, left = 0, 0
+    for first, second, _ in selectors.duplicate_pairs(selectors.ledger(incident)):
+        try:
+            corrections.merge_changes(duplicate=second, into=first, by=request.user, incident=incident)
+            merged += 1
+        except UserError:
+            left += 1  # one of the two went into a third entry just now
+    told = f"{merged} merged; each can be taken apart on the page of the entry that it stands under."
+    messages.success(request, told + (f" {left} wait for another look." if left else ""))
+    return redirect(reverse("changes", args=[incident.number]) + "#changes")
 
 
 @require_POST
@@ -105,7 +122,18 @@ def unmerge(request: HttpRequest, number: str, pk: int) -> HttpResponse:
         messages.success(request, f"“{change.summary}” stands in the log by itself again.")
     except UserError as error:
         messages.error(request, str(error))
-    return redirect("changes", incident.number)
+    return redirect("change", incident.number, pk)
+
+
+def _nearest(change: Change) -> list[Change]:
+    """The changes of its layer that are nearest in time, in order: one of them may tell the same."""
+    others = Change.objects.filter(feature=change.feature_id, layer=change.layer, merged_into=None).exclude(
+        pk=change.pk
+    )
+    before = others.filter(at__lt=change.at).order_by("-at")[:_MOST_OTHERS]
+    after = others.filter(at__gte=change.at).order_by("at")[:_MOST_OTHERS]
+    nearest = sorted([*before, *after], key=lambda other: abs(other.at - change.at))[:_MOST_OTHERS]
+    return sorted(nearest, key=lambda other: other.at)
 
 
 def _change(incident: Incident, pk: int) -> Change:
@@ -137,6 +165,7 @@ _ROOT = "incidents/<str:number>/changes/<int:pk>/"
 urlpatterns = [
     path(_ROOT + "correct/", correct, name="change-correct"),
     path(_ROOT + "merge/", merge, name="change-merge"),
+    path("incidents/<str:number>/changes/merge-all/", merge_all, name="changes-merge-all"),
     path(_ROOT + "unmerge/", unmerge, name="change-unmerge"),
     path("incidents/<str:number>/changes/corrections/<int:pk>/undo/", undo, name="change-correction-undo"),
 ]

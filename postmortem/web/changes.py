@@ -23,12 +23,14 @@ from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
 from postmortem.traces.models import Connection
 from postmortem.web.change_form import ChangeForm, prefill
+from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.workspace import build_workspace, open_incident, render_stage
 
 PAGE_SIZE = 100
 _MAX_FILE_BYTES = 20 * 2**20
 _MOVES_SHOWN = 60
+_PAIRS_SHOWN = 50
 _SAMPLE = """\
 {"id": "prompt-43", "layer": "prompt", "at": "2026-03-09T07:30:00Z", "until": "2026-03-09T07:30:00Z", "rollout": "instant", "scope": {"prompt": ["refund"]}, "facet": "prompt_version", "from_version": "v42", "to_version": "v43", "summary": "Refund examples v42 → v43", "actor": "Conversation design"}
 {"id": "encoder-3", "layer": "retrieval", "at": "2026-03-09T09:20:00Z", "until": "2026-03-11T06:40:00Z", "rollout": "staged", "stages": {"facet": "region", "order": ["eu-west", "us-east"]}, "scope": {}, "facet": "encoder", "to_version": "helix-3", "summary": "Query encoder helix-2 → helix-3"}
@@ -156,6 +158,8 @@ class LedgerForm(forms.Form):
     state = forms.ChoiceField(required=False, choices=[(state, state) for state in selectors.STATES])
     feed = forms.ChoiceField(required=False, choices=Change.Source.choices)
     span = forms.CharField(required=False, max_length=40)
+    start = MomentField(required=False)
+    end = MomentField(required=False)
     order = forms.ChoiceField(required=False, choices=[("exposure", "exposure")])
 
 
@@ -166,6 +170,8 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
     asked = form.cleaned_data
     spans = _spans(incident)
     start, end = spans.get(asked.get("span", ""), (None, None))
+    span = asked["span"] if start else ""
+    start, end = asked.get("start") or start, asked.get("end") or end
     wanted = selectors.LedgerFilter(
         text=asked.get("q", ""), layer=asked.get("layer", ""), state=asked.get("state", ""),
         source=asked.get("feed", ""), start=start, end=end, by_exposure=bool(asked.get("order")),
@@ -179,7 +185,9 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
         "merged": selectors.merged_changes(incident, on_page),
         "corrections": selectors.corrections_of(on_page),
         "wanted": wanted,
-        "span": asked["span"] if start else "",
+        "span": span,
+        "start": _picked(asked.get("start")),
+        "end": _picked(asked.get("end")),
         "spans": list(spans),
         "states": sorted({row.state for row in rows}),
         "feeds": [(source, sources[source]) for source in sorted({row.change.source for row in rows})],
@@ -189,6 +197,11 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
         "filtered": wanted.narrows,
         "taken_back": services.TAKEN_BACK,
     }
+
+
+def _picked(moment: datetime | None) -> str:
+    """A moment as the browser's picker writes it, UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M") if moment else ""
 
 
 def _spans(incident: Incident) -> dict[str, tuple[datetime, datetime]]:
@@ -217,7 +230,13 @@ def _render(
     rows, found = join.ledger, join.reconciliation
     runs = shown_runs(incident, (Run.Kind.IMPORT_PROMPTS,))
     context = _ledger(request, incident, rows)
-    context["duplicates"] = selectors.duplicate_pairs(rows)
+    pairs = selectors.duplicate_pairs(rows)
+    context |= {
+        "duplicates": pairs[:_PAIRS_SHOWN],
+        "pair_count": len(pairs),
+        "unseen_count": len(found.never_observed),
+        "unlogged_count": len(found.never_logged),
+    }
     summaries = {row.change.external_id: row.change for row in rows}
     context |= {
         "never_observed": [

@@ -16,6 +16,7 @@ from postmortem.attribution.services import attributed
 from postmortem.changes import corrections
 from postmortem.changes.manifests import selectors, services
 from postmortem.changes.models import Change, Manifest
+from postmortem.changes.selectors import change_records
 from postmortem.changes.services import delete_change
 from postmortem.incidents.models import Status
 from postmortem.lib.clock import format_moment, parse_moment
@@ -142,6 +143,16 @@ def test_the_provenance_of_training_data_goes_on_a_change_and_comes_off_again(in
     corrections.undo_correction(revision=revision, by=reviewer, incident=incident)
     manifest.refresh_from_db()
     assert not manifest.is_logged and manifest.change.details == {"precision": "fp16"}
+
+
+def test_what_manifests_tell_stays_when_the_entry_is_merged_into_another(incident, reviewer):
+    store(incident, reviewer, OLD)
+    logged = services.log_manifest(manifest=store(incident, reviewer, NEW), by=reviewer, incident=incident)
+    told = make_change("ops-7", layer="retrieval", summary="Index rebuilt", at=logged.at, details={"ticket": "OPS-7"})
+    corrections.merge_changes(duplicate=logged, into=told, by=reviewer, incident=incident)
+    (record,) = change_records(incident)
+    assert record.id == "ops-7" and record.details["ticket"] == "OPS-7"
+    assert record.details["encoder"] == {"from": "e1", "to": "e2"}
 
 
 def _trained(incident, by, hurt, count=2400):

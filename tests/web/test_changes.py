@@ -1,6 +1,7 @@
 """Changes: the ledger, the reconciliation, and every way to add an entry."""
 
 import json
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -218,3 +219,50 @@ def test_a_published_incident_takes_no_changes(client, incident, reviewer):
     assert "Read only: the report is published" in client.get(url(incident)).content.decode()
     upload(client, incident, json.dumps(LINE))
     assert not Change.objects.exists()
+
+
+def test_the_ledger_is_narrowed_by_version_scope_and_any_time(client, incident, reviewer):
+    make_change("prompt-1", summary="Tone softened", to_version="v43", scope={"region": ["eu-west"]})
+    make_change("prompt-2", summary="Later one", at=parse_moment("2026-03-12T09:00:00Z"))
+    client.force_login(reviewer)
+
+    def found(**query):
+        return client.get(url(incident), query, headers=HTMX | {"HX-Target": "ledger"}).content.decode()
+
+    assert "Tone softened" in found(q="v43") and "Later one" not in found(q="v43")
+    assert "Tone softened" in found(q="eu-west")
+    assert "Later one" not in found(end="2026-03-10T00:00")
+    assert "Tone softened" not in found(start="2026-03-10T00:00")
+    assert "Later one" in found(start="nonsense")
+    page = client.get(url(incident), {"start": "2026-03-10T00:00"}).content.decode()
+    assert 'value="2026-03-10T00:00"' in page and "Tone softened" not in page
+
+
+def test_pairs_of_two_feeds_are_merged_at_once_and_taken_apart_one_by_one(client, incident, reviewer):
+    for number in range(3):
+        at = parse_moment(f"2026-03-0{number + 2}T06:00:00Z")
+        for source, origin in ((Change.Source.FILE, "a.jsonl"), (Change.Source.WEBHOOK, "GitHub")):
+            make_change(
+                f"{source}-{number}", summary=f"Release {number} of the gateway", at=at, source=source, origin=origin
+            )
+    client.force_login(reviewer)
+    page = client.get(url(incident)).content.decode()
+    assert "3 pairs probably told twice" in page and "Merge all 3" in page
+    done = client.post(url(incident, "changes-merge-all"), follow=True).content.decode()
+    assert "3 merged" in done and "3 logged changes" in done
+    merged = Change.objects.exclude(merged_into=None).first()
+    apart = client.post(reverse("change-unmerge", args=[incident.number, merged.pk]), follow=True).content.decode()
+    assert "by itself again" in apart and "How far it reached" in apart
+    assert Change.objects.exclude(merged_into=None).count() == 2
+
+
+def test_the_nearest_of_many_can_be_merged(client, incident, reviewer):
+    for number in range(150):
+        make_change(
+            f"p-{number}", summary=f"Step {number}", at=parse_moment("2026-03-01T00:00:00Z") + timedelta(hours=number)
+        )
+    last = Change.objects.get(external_id="p-149")
+    client.force_login(reviewer)
+    page = client.get(reverse("change-correct", args=[incident.number, last.pk]))
+    assert [one.external_id for one in page.context["others"]][-1] == "p-148"
+    assert len(page.context["others"]) == 60
