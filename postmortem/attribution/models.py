@@ -47,3 +47,44 @@ class ReplayResult(models.Model):
 
     def __str__(self) -> str:
         return f"replay of {self.change_id}"
+
+
+class ModelRetirement(models.Model):
+    """An entry that people added to the calendar of model retirements; it wins over the one that is shipped."""
+
+    model = models.CharField(max_length=200, unique=True)
+    retires_on = models.DateField()
+    source = models.CharField(max_length=1000)
+    replacement = models.CharField(max_length=200, blank=True)
+    withdrawn = models.BooleanField(default=False)
+    revision = models.PositiveIntegerField(default=1)
+    added_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["retires_on", "model"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~models.Q(model="") & ~models.Q(source=""), name="retirement_has_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.retires_on}"
+
+
+class ModelRetirementRevision(models.Model):
+    """What an entry said from then on, and who said so; the first one is how it was added."""
+
+    retirement = models.ForeignKey(ModelRetirement, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    fields = models.JSONField()
+    by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["retirement", "number"], name="retirement_revision_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number} of {self.retirement_id}"

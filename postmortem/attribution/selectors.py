@@ -4,12 +4,11 @@ from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Max, QuerySet
 
+from postmortem.attribution.calendar.selectors import retirement_moments
 from postmortem.attribution.cases import case_edges
 from postmortem.attribution.models import Finding
-from postmortem.attribution.patterns.retirements import model_retirements
 from postmortem.attribution.patterns.shapes import PatternInput
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.attribution.symptoms import Symptoms, find_symptoms
@@ -141,7 +140,7 @@ def pattern_input(incident: Incident, traces: Sequence[TraceRecord]) -> PatternI
         incident=(incident.incident_start, incident.incident_end),
         mitigated_at=incident.mitigated_at,
         suspected=Layer(incident.suspected_layer) if incident.suspected_layer else None,
-        retirements=model_retirements(settings.RETIREMENTS_FILE),
+        retirements=retirement_moments(),
     )
 
 

@@ -1,5 +1,7 @@
 """Action items: who does what by when, and how everybody will see that it worked."""
 
+from contextlib import suppress
+from datetime import date
 from typing import Any
 
 from django.contrib import messages
@@ -240,6 +242,8 @@ def _prefill(request: HttpRequest, incident: Incident) -> dict[str, Any]:
     for name in ("title", "layer", "kind", "verification", "tracker_link"):
         if request.GET.get(name):
             initial[name] = request.GET[name][: ActionForm.base_fields[name].max_length if name == "title" else 1000]
+    with suppress(ValueError):
+        initial["due_on"] = date.fromisoformat(request.GET.get("due_on", ""))
     return initial
 
 

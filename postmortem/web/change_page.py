@@ -25,10 +25,13 @@ def page(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     incident = open_incident(request, number)
     rows = Change.objects.select_related("added_by", "raw", "merged_into").defer("raw__compressed")
     change = get_object_or_404(rows, feature=incident.feature_id, pk=pk)
-    row = next((one for one in selectors.ledger(incident) if one.change.pk == pk), None)
+    join = selectors.read_join(incident)
+    row = next((one for one in join.ledger if one.change.pk == pk), None)
+    unseen = [one for one in join.reconciliation.never_observed if row and one.change_id == change.external_id]
     context = {
         "change": change,
         "row": row,
+        "unseen": unseen[0] if unseen else None,
         "corrections": selectors.corrections_of([change]).get(pk, []),
         "merged": selectors.merged_changes(incident, [change]).get(pk, []),
         "manifests": change.manifests.select_related("compared_with").all(),

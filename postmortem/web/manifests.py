@@ -57,7 +57,6 @@ class ManifestForm(forms.Form):
         choices=[("refuse", "refuse the whole file"), ("skip", "are left out and told")],
         label="Entries that cannot be read",
         initial="refuse",
-        required=False,
     )
     log = forms.BooleanField(required=False, initial=True, label="Write what changed to the ledger")
 

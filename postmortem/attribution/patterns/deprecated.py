@@ -1,12 +1,15 @@
 """Pattern 4, deprecated base: a model that was retired, or silently replaced by its provider. Pure."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from postmortem.attribution.intervals import wilson_interval
+from postmortem.attribution.intervals import Moments, level_of, wilson_interval
 from postmortem.attribution.patterns.compare import FEWEST, compare, level_number, number_of, recorded
+from postmortem.attribution.patterns.retirements import retirements_of
 from postmortem.attribution.patterns.shapes import (
+    Masks,
     Number,
     PatternFinding,
     PatternInput,
@@ -21,6 +24,7 @@ from postmortem.lib.layers import Layer
 NAME, TITLE = "deprecated_base", "Deprecated base"
 GONE = frozenset({"404", "410", "model_not_found"})
 _SERVED = ("model_served", "model_version")
+_MOST_MODELS, _MOST_ACTIONS = 8, 3
 _PIN = SuggestedAction(
     "Pin the provider's snapshot and alert when the served model changes",
     "detect",
@@ -28,12 +32,21 @@ _PIN = SuggestedAction(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What the calendar says of the models that the traces record."""
+
+    told: tuple[str, ...]
+    numbers: tuple[Number, ...]
+    actions: tuple[SuggestedAction, ...]
+
+
 def detect(given: PatternInput) -> PatternFinding:
     """Match when one model id starts to fail as gone, or what is served changes with no logged change."""
     models = given.facet("model")
     served = [name for name in _SERVED if recorded(given.facet(name), given.during) >= 0.2]
-    warnings = _warnings(given)
-    gone = _gone(given)
+    ahead = _ahead(given)
+    gone = _gone(given, ahead)
     if gone is not None:
         return gone
     if not served and recorded(models, given.during) < 0.2:
@@ -48,23 +61,24 @@ def detect(given: PatternInput) -> PatternFinding:
         if move.facet in _SERVED and move.at < given.incident[1]
     ]
     if moves:
-        return _moved(given, moves[-1], warnings)
+        return _moved(given, moves[-1], ahead)
     if not served:
         return _answer(
             "not_enough_data",
             "The requested model is recorded and the served one is not, so a silent replacement would not show.",
             missing=("facet model_served or model_version (system fingerprint) from every answer",),
-            evidence_for=warnings,
+            **_told(ahead),
         )
     return _answer(
         "no_match",
         "Every model that was served is in a log, and none answered that it is gone.",
-        evidence_for=warnings,
         evidence_against=("All served versions are logged",),
+        picture=_served_picture(given, served[0]),
+        **_told(ahead),
     )
 
 
-def _gone(given: PatternInput) -> PatternFinding | None:
+def _gone(given: PatternInput, ahead: _Ahead) -> PatternFinding | None:
     models, codes = given.facet("model"), given.facet("status_code")
     failing = np.isin(codes, sorted(GONE))
     if not failing.any():
@@ -80,11 +94,11 @@ def _gone(given: PatternInput) -> PatternFinding | None:
             continue
         first = given.traces[int(np.flatnonzero(one & given.during & failing)[0])].timestamp
         interval = wilson_interval(int(during.sum()), during.size)
-        retired = given.retirements.get(str(model))
+        retired = retirements_of([str(model)], given.retirements).get(str(model))
         told = f"{int(during.sum()):,} of {during.size:,} requests to {model} fail since {moment_text(first)}"
         return _answer(
             "match",
-            f"{told}; other models do not" + (f". It was to retire on {retired:%-d %b %Y}." if retired else "."),
+            f"{told}; other models do not" + (f". It was to retire on {retired[1]:%-d %b %Y}." if retired else "."),
             numbers=(
                 Number(f"{model} fails", float(during.mean()), interval, during.size, "share", "incident"),
                 Number(
@@ -95,8 +109,10 @@ def _gone(given: PatternInput) -> PatternFinding | None:
                     "share",
                     "baseline",
                 ),
+                *ahead.numbers,
             ),
-            evidence_for=(told,),
+            picture=_failing_picture(str(model), failing, (one, rest), (given.before, given.during)),
+            evidence_for=(told, *ahead.told),
             traces=given.ids(one & given.during & failing),
             actions=(
                 SuggestedAction(
@@ -109,17 +125,52 @@ def _gone(given: PatternInput) -> PatternFinding | None:
     return None
 
 
-def _moved(given: PatternInput, move: VersionMove, warnings: tuple[str, ...]) -> PatternFinding:
+def _told(ahead: _Ahead) -> dict[str, Any]:
+    return {"numbers": ahead.numbers, "evidence_for": ahead.told, "actions": ahead.actions}
+
+
+def _failing_picture(model: str, failing: Masks, sides: tuple[Masks, Masks], windows: tuple[Masks, Masks]) -> Picture:
+    """How often requests to the model, and to all others, failed in both windows."""
+    rows = []
+    for label, side in zip((model, "other models"), sides, strict=True):
+        levels = [
+            level_of(Moments.of(failing[side & window].astype(float)), binary=True) if (side & window).any() else None
+            for window in windows
+        ]
+        rows.append(PictureRow(label, levels[0], levels[1]))
+    return Picture("baseline", "incident", "share", tuple(rows))
+
+
+def _served_picture(given: PatternInput, facet: str) -> Picture | None:
+    """The signal on each served version, before and in the incident."""
+    words = given.facet(facet)
+    rows = []
+    for value in sorted(set(words[given.during]) - {""})[:6]:
+        inside = words == value
+        levels = [
+            level_of(Moments.of(given.values[rows_]), binary=given.facts.kind == "binary") if rows_.any() else None
+            for rows_ in (inside & window & np.isfinite(given.values) for window in (given.before, given.during))
+        ]
+        if any(levels):
+            rows.append(PictureRow(str(value), levels[0], levels[1]))
+    return Picture("baseline", "incident", given.facts.unit, tuple(rows)) if rows else None
+
+
+def _moved(given: PatternInput, move: VersionMove, ahead: _Ahead) -> PatternFinding:
     words = given.facet(move.facet)
     compared = compare(given, words == move.from_version, words == move.to_version)
     told = (
         f"{plural(move.trace_count, 'trace')} run on {move.facet} {move.to_version} since {moment_text(move.at)}, "
         "and no change log mentions it"
     )
-    numbers: tuple[Number, ...] = ()
-    picture = None
+    known = given.during & (words != "")
+    count, size = int((known & (words == move.to_version)).sum()), int(known.sum())
+    numbers: tuple[Number, ...] = (
+        Number(f"On {move.to_version}", count / size, wilson_interval(count, size), size, "share", "incident"),
+    ) if size else ()  # fmt: skip
+    picture = _served_picture(given, move.facet)
     if compared is not None:
-        numbers = (
+        numbers += (
             level_number(move.from_version, compared.first, given.facts.unit),
             level_number(move.to_version, compared.second, given.facts.unit),
             number_of("Difference", compared, given.facts),
@@ -130,19 +181,38 @@ def _moved(given: PatternInput, move: VersionMove, warnings: tuple[str, ...]) ->
     return _answer(
         "match",
         told + ".",
-        numbers=numbers,
+        numbers=numbers + ahead.numbers,
         picture=picture,
-        evidence_for=(told, *warnings),
+        evidence_for=(told, *ahead.told),
         traces=given.ids(given.during & (words == move.to_version)),
-        actions=(_PIN,),
+        actions=(_PIN, *ahead.actions),
     )
 
 
-def _warnings(given: PatternInput) -> tuple[str, ...]:
-    """Models of the traces whose retirement is known."""
-    seen = set(given.facet("model")) | set(given.facet("model_served"))
-    known: list[tuple[str, datetime]] = [(name, day) for name, day in given.retirements.items() if name in seen]
-    return tuple(f"{name} retires on {day:%-d %b %Y}" for name, day in sorted(known, key=lambda pair: pair[1]))
+def _ahead(given: PatternInput) -> _Ahead:
+    """Warns of every model in the traces whose retirement is known, the nearest first."""
+    facets = [given.facet(name) for name in ("model", *_SERVED)]
+    seen = {str(word) for words in facets for word in set(words)} - {""}
+    known = sorted(retirements_of(seen, given.retirements).items(), key=lambda pair: (pair[1][1], pair[0]))
+    now = given.incident[1]
+    told, numbers, actions = [], [], []
+    for model, (_, moment) in known[:_MOST_MODELS]:
+        days = (moment - now).days
+        when = f"{moment:%-d %b %Y}"
+        told.append(f"{model} retires on {when}" if moment > now else f"{model} was to retire on {when}")
+        count = int(np.any([words == model for words in facets], axis=0).sum())
+        numbers.append(
+            Number(f"{model}: days to its retirement", float(days), None, count, "", "at the incident's end")
+        )
+        if moment > now:
+            actions.append(
+                SuggestedAction(
+                    f"Move every call from {model} to a supported model before {when}",
+                    "prevent",
+                    f"No trace requests {model} for 7 days before {when}",
+                )
+            )
+    return _Ahead(tuple(told), tuple(numbers), tuple(actions[:_MOST_ACTIONS]))
 
 
 def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:
