@@ -73,7 +73,7 @@ def short_text(value: Any, limit: int = MAX_NAME) -> str:
         return value if value.isascii() and "\x00" not in value else clean(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         try:
             return str(value)[:limit]
         except ValueError:  # an integer of thousands of digits

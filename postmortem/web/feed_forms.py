@@ -165,6 +165,10 @@ class FeedSettingsForm(forms.Form):
                 if stored
                 else " Stored encrypted; nobody reads it here again."
             )
+        for name in ("paths", "environments"):  # the form that adds a webhook serves every kind
+            if name in self.fields:
+                help_text = str(self.fields[name].help_text).removeprefix("GitHub and GitLab: ")
+                self.fields[name].help_text = help_text[:1].upper() + help_text[1:]
         if "project" in self.fields:
             github = kind == ChangeFeed.Kind.PULL_GITHUB
             self.fields["project"].label = "Repository" if github else "Project"

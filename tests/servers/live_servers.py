@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import checks, running
+from tests.servers import checks, registry, running
 
 
 @pytest.fixture(scope="module", params=["phoenix", "mlflow"])
@@ -18,3 +18,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("check", checks.ALL, ids=lambda check: check.__name__)
 def test_live(server: tuple[str, str], check) -> None:
     check(*server)
+
+
+def test_live_registry(server: tuple[str, str]) -> None:
+    kind, base = server
+    if kind != "mlflow":
+        pytest.skip("only MLflow has a model registry")
+    registry.check_pulls(base)

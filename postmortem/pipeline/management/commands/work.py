@@ -14,7 +14,7 @@ from postmortem.pipeline.progress import LEASE
 class Command(BaseCommand):
     """Any number of workers may run beside each other. SIGTERM ends after the current step, nothing is lost."""
 
-    help = "Execute background runs: imports and attributions. Stop it with Ctrl-C or SIGTERM."
+    help = "Execute background runs, imports and attributions, and pull change feeds. Stop it with Ctrl-C or SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")
@@ -28,6 +28,6 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
         if not options["once"]:
-            self.stdout.write("Waiting for runs.")
+            self.stdout.write("Waiting for runs and feeds.")
         count = background.work(once=options["once"], stop=stop, lease=timedelta(seconds=options["lease_seconds"]))
         self.stdout.write(f"Runs executed: {count}.")
