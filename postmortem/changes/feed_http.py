@@ -174,7 +174,12 @@ class Work:
     unreadable: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        """The first pull's `first` stays for all: after a long pause nothing in between is left out."""
         self.cursor = deepcopy(self.cursor)
+        try:
+            self.first = parse_moment(str(self.cursor.get("first", "")))
+        except ValueError:
+            self.cursor["first"] = format_moment(self.first)
 
     def mark(self, name: str, overlap: timedelta = timedelta()) -> datetime:
         """From when on to read `name`: a little before its mark, not before `first`."""

@@ -15,9 +15,9 @@ from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.changes.feed_options import read_options
 from postmortem.changes.models import Change, ChangeDelivery, ChangeFeed
-from postmortem.changes.pulled_feeds import feed_name, options_for, save_named, shown
+from postmortem.changes.pulled_feeds import feed_name, options_for, save_named, shown, wake
 from postmortem.changes.services import ImportOutcome, store_records
-from postmortem.changes.webhooks import Headers, delivery_id, records_of
+from postmortem.changes.webhooks import Headers, delivery_id, merged_project, records_of
 from postmortem.incidents.models import Feature
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.clock import utc_now
@@ -113,6 +113,8 @@ def receive(*, feed: ChangeFeed, headers: Headers, body: bytes) -> ImportOutcome
                     feature=feed.feature, by=feed.made_by, records=records, source=Change.Source.WEBHOOK,
                     origin=feed.name, raw=[(body, "application/json")] * len(records), feed=feed,
                 )  # fmt: skip
+            if project := merged_project(feed.kind, headers, body):
+                wake(feature=feed.feature, host=feed.kind, project=project)
             _note(feed, last_error="", last_received_at=now, received=F("received") + 1)
     except UserError as error:
         _note(feed, last_error=str(error)[:500], last_received_at=now)

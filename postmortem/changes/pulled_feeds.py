@@ -129,6 +129,19 @@ def pull_now(*, feed: ChangeFeed, by: Person) -> None:
         audit.record(person=by, action="feed.pull", subject=str(feed))
 
 
+def wake(*, feature: Feature, host: str, project: str) -> int:
+    """Let what pulls `project` be due now, because something happened there. Returns how many feeds that are.
+
+    Not those that wait because their server failed or limited them.
+    """
+    now = utc_now()
+    waiting = ChangeFeed.objects.filter(
+        feature=feature, kind=f"pull_{host}", paused=False, failures=0, last_error="", next_due__gt=now
+    )
+    same = [feed.pk for feed in waiting if str(feed.options.get("project", "")).lower() == project.lower()]
+    return ChangeFeed.objects.filter(pk__in=same).update(next_due=now) if same else 0
+
+
 def options_for(kind: str, given: Mapping[str, Any]) -> FeedOptions:
     """Checked options, as far as a feed of `kind` has them. Raises UserError."""
     options = read_options({name: given.get(name) for name in OPTIONS_OF[kind]})

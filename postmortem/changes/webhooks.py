@@ -20,9 +20,11 @@ from postmortem.changes.feed_options import FeedOptions
 from postmortem.changes.parse import read_change
 from postmortem.changes.prompts import change_id, production_move
 from postmortem.changes.records import ChangeRecord
+from postmortem.changes.repository_changes import part
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
+from postmortem.traces.values import short_text
 
 MAX_BODY_BYTES = 1024 * 1024
 TOLERANCE_SECONDS = 300.0
@@ -104,6 +106,18 @@ def records_of(kind: str, headers: Headers, body: bytes, options: FeedOptions = 
     if len(entries) > 1 and "ce-specversion" in headers:
         raise UserError("A binary CloudEvent tells one change; send a list in the open format or several events.")
     return [record for entry in entries if (record := _generic(_object(entry), headers)) is not None]
+
+
+def merged_project(kind: str, headers: Headers, body: bytes) -> str:
+    """The project in which a delivery tells a merge without its files, else nothing: worth a pull at once."""
+    if kind not in {"github", "gitlab"}:
+        return ""
+    value = _object(_read(body, may_be_lines=False))
+    if kind == "github":
+        told = headers.get("x-github-event") == "pull_request" and part(value, "pull_request").get("merged") is True
+        return short_text(part(value, "repository").get("full_name")) if told else ""
+    told = value.get("object_kind") == "merge_request" and part(value, "object_attributes").get("action") == "merge"
+    return short_text(part(value, "project").get("path_with_namespace")) if told else ""
 
 
 def _read(body: bytes, *, may_be_lines: bool) -> Any:

@@ -204,6 +204,7 @@ def test_pages_are_accessible_and_fit_a_phone(page, live_server, administrator, 
     page.context.add_cookies([{"name": "theme", "value": theme, "url": live_server.url}])
     base = f"/incidents/{incident.number}/"
     addresses = ["/", "/incidents/new/", "/connections/", "/method/", "/account/", "/actions/mine/", base]
+    addresses += ["/feeds/", "/feeds/new/pull_github/"]
     addresses += [base + part for part in ("edit/", "people/", "timeline/", "evidence/", "traces/", "changes/")]
     addresses += [base + part for part in ("attribution/", "review/", "review/model/", "actions/", "report/")]
     for address in addresses:

@@ -106,6 +106,14 @@ class TestGithub:
         assert rounds > 1
         assert set(log.stored) == set(whole.stored)
 
+    def test_after_a_long_pause_nothing_in_between_is_left_out(self):
+        host, log = github(), Log(pull_github.pull, read_options({"project": "shop/assistant"}))
+        kept, host.lists["/repos/shop/assistant/releases"] = host.lists["/repos/shop/assistant/releases"], []
+        with host.serving() as base:
+            log.run(base, days=30)
+            host.lists["/repos/shop/assistant/releases"] = kept
+            assert "github:release:51" in log.run(base, days=30 - 60, now=NOW + timedelta(days=60))
+
     def test_pages_are_followed_down_to_the_mark(self):
         host, log = github(), Log(pull_github.pull, read_options({"project": "shop/assistant"}))
         base_path = "/repos/shop/assistant"

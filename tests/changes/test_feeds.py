@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -13,7 +14,9 @@ from django.urls import reverse
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.changes import feeds
 from postmortem.changes.models import Change, ChangeDelivery, ChangeFeed
+from postmortem.changes.pulled_feeds import create_pulled_feed
 from postmortem.changes.webhooks import MAX_BODY_BYTES, records_of
+from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces.services import read_blob
 from tests.api.client import Api
@@ -71,6 +74,16 @@ class TestEvents:
         assert found.scope == {"environment": ("production",)}
         event = {"specversion": "1.0", "id": "x", "type": CD["context"]["type"], "data": CD}
         assert self.one("standard", event).id == "cdevents:cd-1"
+        merged = json.loads(json.dumps(CD))
+        merged["context"]["type"] = "dev.cdevents.change.merged.0.2.0"
+        merged["subject"] = {"id": "pr-12", "type": "change", "content": {"repository": {"id": "shop/assistant"}}}
+        found = self.one("standard", merged)
+        assert (found.summary, found.facet) == ("change pr-12 merged in shop/assistant", None)
+        published = json.loads(json.dumps(CD))
+        published["context"]["type"] = "dev.cdevents.artifact.published.0.2.0"
+        published["subject"] = {"id": "pkg:oci/assistant@sha256:abc?tag=5.1", "type": "artifact", "content": {}}
+        found = self.one("standard", published)
+        assert (found.facet, found.to_version) == (None, "sha256:abc")  # it runs nowhere yet
         other = json.loads(json.dumps(CD))
         other["context"]["type"] = "dev.cdevents.build.finished.0.2.0"
         assert records_of("standard", {}, json.dumps(other).encode()) == []
@@ -188,6 +201,38 @@ class TestDeliveries:
         signed = "sha256=" + hmac.new(secret.encode(), b"{}", hashlib.sha256).hexdigest()
         headers = {"x-hub-signature-256": signed, "x-github-delivery": "d-1", "x-github-event": "ping"}
         assert send(client, github, b"{}", headers).json()["added"] == 0
+
+    def test_gitlab_sends_its_secret_and_every_body_counts_once(self, client, admin):
+        feed, secret = made(admin, "gitlab")
+        body = json.dumps({
+            "object_kind": "release", "action": "create", "tag": "v8", "released_at": "2026-03-09 09:40:00 UTC",
+            "project": {"path_with_namespace": "shop/assistant"}, "url": "https://git.example.org/v8",
+        }).encode()  # fmt: skip
+        for wrong in ({}, {"x-gitlab-token": secret + "x"}, {"x-gitlab-token": ""}, {"x-gitlab-token": "ü"}):
+            assert send(client, feed, body, wrong).status_code == 401
+        headers = {"x-gitlab-token": secret, "x-gitlab-event": "Release Hook", "idempotency-key": "1"}
+        assert send(client, feed, body, headers).json()["added"] == 1
+        assert send(client, feed, body, headers | {"idempotency-key": "2"}).json() == {"repeated": True}
+        assert Change.objects.get().feed == feed
+
+    def test_a_merge_without_its_files_wakes_the_pull_of_the_project(self, client, admin):
+        hook, secret = made(admin, "gitlab")
+        later = utc_now() + timedelta(hours=5)
+        for name, project, more in (
+            ("same", "Shop/Assistant", {}), ("other", "shop/web", {}), ("failing", "shop/assistant", {"failures": 2}),
+            ("limited", "shop/assistant", {"last_error": "no more"}),
+            ("paused", "shop/assistant", {"paused": True}),
+        ):  # fmt: skip
+            feed = create_pulled_feed(
+                by=admin, feature=make_feature(), name=name, kind="pull_gitlab", options={"project": project}
+            )
+            ChangeFeed.objects.filter(pk=feed.pk).update(next_due=later, **more)
+        body = json.dumps({
+            "object_kind": "merge_request", "project": {"path_with_namespace": "shop/assistant"},
+            "object_attributes": {"action": "merge", "target_branch": "main", "iid": 1},
+        }).encode()  # fmt: skip
+        assert send(client, hook, body, {"x-gitlab-token": secret}).json()["added"] == 0
+        assert list(ChangeFeed.objects.filter(next_due__lt=later).values_list("name", flat=True)) == ["same"]
 
     def test_ids_that_begin_alike_are_two_deliveries(self, client, admin):
         feed, secret = made(admin)
