@@ -63,11 +63,8 @@ class Columns:
 
 def to_columns(cells: Cells) -> Columns:
     """Cells of one signal, in order of time, with their facets coded."""
-    names: dict[str, None] = {}
-    for profile in cells.profiles:
-        names.update(dict.fromkeys(profile))
     facets = {}
-    for name in names:
+    for name in cells.facet_names():
         codes, values = cells.codes(name)
         facets[name] = Facet(codes[cells.profile], values)
     count = cells.count.astype(np.float64)

@@ -1,7 +1,7 @@
 """Reads of the attribution room: findings, whether they are stale, and the case that an incident makes."""
 
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.db.models import Max, QuerySet
@@ -11,27 +11,24 @@ from postmortem.attribution.cases import case_edges
 from postmortem.attribution.models import Finding
 from postmortem.attribution.patterns.shapes import PatternInput
 from postmortem.attribution.shapes import AttributionCase
-from postmortem.attribution.symptoms import Symptoms, find_symptoms
+from postmortem.attribution.symptoms import Symptoms, comparable_facets, find_symptoms
+from postmortem.attribution.telling import case_facets
 from postmortem.changes.selectors import change_records, changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.lib.layers import Layer
+from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.labelling import label_state
 from postmortem.traces.models import EvidenceBlob, EvidenceImport
 from postmortem.traces.records import TraceRecord
-from postmortem.traces.selectors import (
-    EvidenceState,
-    evidence_counts,
-    evidence_state,
-    score_count,
-    signals,
-)
+from postmortem.traces.selectors import evidence_counts, score_count, signals
 from postmortem.traces.signals import LABEL
 from postmortem.traces.stored_cells import signal_cells
 
 MOST_SIGNALS = 24  # that the symptom finder compares
+_WHOLE = 100 * 366 * 86_400  # seconds: one bin, but for the edges
 
 
 def findings(incident: Incident) -> QuerySet[Finding]:
@@ -121,7 +118,12 @@ def attribution_case(incident: Incident) -> AttributionCase:
         signal=incident.signal,
         worse=incident.worse,
         detected_at=detected,
-        cells=signal_cells(incident, incident.signal, case_edges(changes, detected, baseline, window)),
+        cells=signal_cells(
+            incident,
+            incident.signal,
+            case_edges(changes, detected, baseline, window),
+            narrow=partial(case_facets, changes),
+        ),
         trace_count=count,
         changes=changes,
         baseline=baseline,
@@ -162,5 +164,9 @@ def _symptoms(
 ) -> Symptoms:
     """The second and third are only what the answer is known by."""
     names = [choice.name for choice in signals(incident)][:MOST_SIGNALS]
-    cells = {name: signal_cells(incident, name, edges=moments) for name in names}
+    # The windows are all that it asks of time.
+    cells = {
+        name: signal_cells(incident, name, edges=moments, narrow=comparable_facets, bin_seconds=_WHOLE)
+        for name in names
+    }
     return find_symptoms(cells, (moments[0], moments[1]), (moments[2], moments[3]))

@@ -17,7 +17,9 @@ from scipy import special
 
 from postmortem.attribution.intervals import Z95, Moments, difference_of, level_of
 from postmortem.attribution.shapes import Estimate, Level
+from postmortem.changes.telling import FacetColumns
 from postmortem.traces.cells import Cells
+from postmortem.traces.columns import FacetCodes
 from postmortem.traces.signals import SIGNALS, signal_label
 
 FALSE_SHARE = 0.05
@@ -108,6 +110,12 @@ def find_symptoms(cells: Mapping[str, Cells], baseline: tuple[float, float], inc
     return Symptoms(signals, facets, len(looks) + len(moves))
 
 
+def comparable_facets(columns: FacetColumns) -> dict[str, FacetCodes]:
+    """The facets whose values are compared: those with two values or more, and not too many."""
+    found = {name: columns.facet(name) for name in columns.facet_names()}
+    return {name: facet for name, facet in found.items() if 1 < len(facet.values) <= _MOST_DISTINCT}
+
+
 def adjusted(p_values: list[float]) -> Floats:
     """Benjamini-Hochberg: q of the k-th smallest of m p-values is min over j ≥ k of p_j m / j, at most 1."""
     p = np.array(p_values, dtype=np.float64)
@@ -139,7 +147,7 @@ def _signal_move(signal: str, before: Cells, after: Cells, *, binary: bool) -> t
 
 def _facet_moves(before: Cells, after: Cells, *, binary: bool) -> list[tuple[FacetMove, float]]:
     found = []
-    names = sorted({name for profile in after.profiles for name in profile})
+    names = sorted(after.facet_names())
     total = after.trace_count
     for facet in names:
         new_groups, values = _groups(after, facet)

@@ -12,7 +12,7 @@ and **outside** when the change's scope leaves the trace out. A version that no 
 none of the logged changes; reconcile.py reports it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from postmortem.changes.lineage import (
+    UNKNOWN_SCOPE_SHARE,
     VersionState,
     in_log_order,
     scope_share,
@@ -120,20 +121,50 @@ def exposure_of_cells(changes: Sequence[ChangeRecord], cells: Cells) -> Exposure
     size = cells.seconds.size
     shares = np.zeros((size, len(changes)), order="F")
     basis = np.full((size, len(changes)), OUTSIDE, dtype=np.uint8, order="F")
-    if not size:
-        return ExposureMatrix(shares, basis)
-    groups = _Groups(changes, cells)
-    for column, change in enumerate(changes):
-        versioned = bool(change.facet and change.to_version)
-        peers = [c for c in changes if c.facet == change.facet and c.to_version] if versioned else [change]
-        for facets, rows in groups.of(peers):
-            _fill_cell(change, facets, changes, cells.seconds[rows], (shares, basis, rows, column))
+    for column, (share, code) in enumerate(exposure_columns(changes, cells)):
+        shares[:, column], basis[:, column] = share, code
     return ExposureMatrix(shares, basis)
+
+
+def exposure_columns(changes: Sequence[ChangeRecord], cells: Cells) -> Iterator[tuple[Floats, npt.NDArray[np.uint8]]]:
+    """`exposure_of_cells` change by change, as (shares, basis): a thousand changes need no more memory than one."""
+    size = cells.seconds.size
+    groups, lineages = _Groups(changes, cells), _Lineages(changes)
+    versioned: dict[str, list[ChangeRecord]] = {}
+    for change in changes:
+        if change.facet and change.to_version:
+            versioned.setdefault(change.facet, []).append(change)
+    for change in changes:
+        shares, basis = np.zeros(size), np.full(size, OUTSIDE, dtype=np.uint8)
+        is_versioned = bool(change.facet and change.to_version)
+        peers = versioned[change.facet or ""] if is_versioned else [change]
+        for number, (facets, rows) in enumerate(groups.of(peers) if size else ()):
+            in_scope = scope_share(change, facets)
+            if in_scope == 0.0:
+                continue
+            if is_versioned:
+                lineage = lineages.of(change.facet or "", number, facets)
+                shares[rows], basis[rows] = _of_version(change, in_scope, facets, lineage, cells.seconds[rows])
+            else:
+                shares[rows], basis[rows] = _by_clock(in_scope * _rollout_shares(change, cells.seconds[rows], facets))
+        yield shares, basis
+
+
+def scope_shares(change: ChangeRecord, cells: Cells) -> Floats:
+    """`scope_share` of every profile of the cells."""
+    share = np.ones(len(cells.profiles))
+    outside = np.zeros(share.size, dtype=np.bool_)
+    for facet, touched in change.scope.items():
+        codes, values = cells.codes(facet)
+        inside = np.array([*(value in touched for value in values), True], dtype=np.bool_)
+        outside |= ~inside[codes]
+        share[codes < 0] = UNKNOWN_SCOPE_SHARE
+    return np.where(outside, 0.0, share)
 
 
 def clock_shares(change: ChangeRecord, cells: Cells, shifts: Sequence[float]) -> list[Floats]:
     """Exposure of every cell by scope and clock alone, had the change come so many seconds after its log's times."""
-    in_scope = np.array([scope_share(change, profile) for profile in cells.profiles])[cells.profile]
+    in_scope = scope_shares(change, cells)[cells.profile]
     stage = change.stage_facet if change.rollout == "staged" else None
     places: list[_Group] = [({}, np.flatnonzero(in_scope > 0))]
     if stage is not None:
@@ -154,40 +185,41 @@ def clock_shares(change: ChangeRecord, cells: Cells, shifts: Sequence[float]) ->
     return shifted
 
 
-def _fill_cell(
+def _of_version(
     change: ChangeRecord,
+    in_scope: float,
     facets: Mapping[str, str],
-    log: Sequence[ChangeRecord],
+    lineage: tuple[list[ChangeRecord], list[VersionState]],
     seconds: Floats,
-    target: tuple[Floats, npt.NDArray[np.uint8], npt.NDArray[np.intp], int],
-) -> None:
-    shares, basis, rows, column = target
-    in_scope = scope_share(change, facets)
-    if in_scope == 0.0:
-        return
-    lineage = _lineage(change, facets, log)
-    states = version_states(lineage)
-    version = facets.get(change.facet) if change.facet and change.to_version else None
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Shares and basis of cells with the same facets, for a change that moves a version."""
+    entries, states = lineage
+    version = facets.get(change.facet or "")
     if version is not None:
         share = in_scope * _held_over_time(change.id, states_of_version(states, version), seconds)
         sure = OBSERVED if in_scope == 1.0 else EXPECTED
-        shares[rows, column] = share
-        basis[rows, column] = np.where(share > 0.0, sure, OBSERVED)
-        return
+        return share, np.where(share > 0.0, sure, OBSERVED).astype(np.uint8)
     share = in_scope * _rollout_shares(change, seconds, facets)
-    for later, keeps in _later(change, lineage, states):
+    for later, keeps in _later(change, entries, states):
         reached = scope_share(later, facets) * _rollout_shares(later, seconds, facets)
         share = share + (float(keeps) - share) * reached
-    shares[rows, column] = share
-    basis[rows, column] = np.where((share == 0.0) | (share == 1.0), INFERRED, EXPECTED)
+    return _by_clock(share)
+
+
+def _by_clock(share: Floats) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    return share, np.where((share == 0.0) | (share == 1.0), INFERRED, EXPECTED).astype(np.uint8)
 
 
 def _lineage(change: ChangeRecord, facets: Mapping[str, str], log: Sequence[ChangeRecord]) -> list[ChangeRecord]:
     if not (change.facet and change.to_version):
         return [change]
     others = log if any(entry.id == change.id for entry in log) else (*log, change)
+    return _entries(change.facet, facets, others)
+
+
+def _entries(facet: str, facets: Mapping[str, str], log: Sequence[ChangeRecord]) -> list[ChangeRecord]:
     return in_log_order(
-        entry for entry in others if entry.facet == change.facet and entry.to_version and scope_share(entry, facets)
+        entry for entry in log if entry.facet == facet and entry.to_version and scope_share(entry, facets)
     )
 
 
@@ -237,6 +269,21 @@ def _held_over_time(change_id: str, visits: Sequence[VersionState], seconds: Flo
     return held
 
 
+class _Lineages:
+    """The lineage of each version facet in each group of cells, worked out once for all changes of the facet."""
+
+    def __init__(self, changes: Sequence[ChangeRecord]) -> None:
+        self._changes = changes
+        self._known: dict[tuple[str, int], tuple[list[ChangeRecord], list[VersionState]]] = {}
+
+    def of(self, facet: str, group: int, facets: Mapping[str, str]) -> tuple[list[ChangeRecord], list[VersionState]]:
+        """Entries of the lineage in the order of the log, and the versions they make."""
+        if (facet, group) not in self._known:
+            entries = _entries(facet, facets, self._changes)
+            self._known[(facet, group)] = entries, version_states(entries)
+        return self._known[(facet, group)]
+
+
 class _Groups:
     """Cells grouped by what a lineage can tell apart. Each facet is encoded once a profile, for all changes."""
 
@@ -269,15 +316,15 @@ class _Groups:
 
     def _encode(self, facet: str, mentioned: set[str]) -> npt.NDArray[np.int64]:
         code = {value: number for number, value in enumerate(sorted(mentioned), start=2)}
-        found = (profile.get(facet) for profile in self._cells.profiles)
-        return np.array([0 if value is None else code.get(value, 1) for value in found], dtype=np.int64)
+        codes, values = self._cells.codes(facet)
+        return np.array([*(code.get(value, 1) for value in values), 0], dtype=np.int64)[codes]
 
     def _group(self, names: Sequence[str]) -> "list[_Group]":
         profiles = self._cells.profiles
         key = np.zeros(len(profiles), dtype=np.int64)
         for name in names:
             # Renumbered after each facet, so that no number of facets overflows.
-            key = np.unique(key * self._sizes[name] + self._codes[name], return_inverse=True)[1]
+            key = np.unique(key * self._sizes[name] + self._codes[name], return_inverse=True)[1].reshape(-1)
         of_row = key[self._cells.profile]
         order = np.argsort(of_row, kind="stable")
         starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))

@@ -8,7 +8,7 @@ from math import lgamma, log
 import numpy as np
 import numpy.typing as npt
 
-from postmortem.changes.exposure import OBSERVED, OUTSIDE, ExposureMatrix, exposure_of_cells
+from postmortem.changes.exposure import OBSERVED, OUTSIDE, ExposureMatrix, exposure_of_cells, scope_shares
 from postmortem.changes.lineage import scope_share
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import format_moment
@@ -33,7 +33,7 @@ VERSION_FACETS: Mapping[str, tuple[Layer, str | None]] = {
 FEWEST_TRACES = 5  # a version seen less often says too little
 LARGEST_CHANCE = 1e-6  # that a version which was there all along stayed unseen for so long
 RECENT_TRACES = 200  # that tell which version ran before a new one
-_KIND_OF_TRAFFIC = ("environment", "region", "segment")
+KIND_OF_TRAFFIC = ("environment", "region", "segment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +81,27 @@ def reconcile_cells(
     if not cells.seconds.size:
         return Reconciliation([], [])
     matrix = exposures or exposure_of_cells(changes, cells)
-    return Reconciliation(_never_observed(changes, cells, matrix), _never_logged(changes, cells))
+    missing = [
+        never_observed(change, cells, matrix.shares[:, column], matrix.basis[:, column])
+        for column, change in enumerate(changes)
+    ]
+    return Reconciliation([one for one in missing if one], never_logged(changes, cells))
 
 
-def _never_observed(changes: Sequence[ChangeRecord], cells: Cells, matrix: ExposureMatrix) -> list[NeverObserved]:
-    missing = []
-    for column, change in enumerate(changes):
-        shares, basis = matrix.shares[:, column], matrix.basis[:, column]
-        observed = basis == OBSERVED
-        last = observed.size - 1 - int(np.argmax(observed[::-1]))
-        # Where traces record the version, they alone decide; the clock is for those that do not.
-        recorded_since = bool(observed[last]) and cells.seconds[last] >= change.at.timestamp()
-        reached = shares[observed].any() if recorded_since else shares.any()
-        if not reached:
-            in_scope = bool((basis != OUTSIDE).any())
-            missing.append(NeverObserved(change.id, change.layer, _reason(change, cells, in_scope)))
-    return missing
+def never_observed(
+    change: ChangeRecord, cells: Cells, shares: npt.NDArray[np.float64], basis: npt.NDArray[np.uint8]
+) -> NeverObserved | None:
+    """The change with the reason why it reached no trace, None where it reached one; `shares`: its exposure."""
+    observed = basis == OBSERVED
+    last = observed.size - 1 - int(np.argmax(observed[::-1]))
+    # Where traces record the version, they alone decide; the clock is for those that do not.
+    recorded_since = bool(observed[last]) and cells.seconds[last] >= change.at.timestamp()
+    if shares[observed].any() if recorded_since else shares.any():
+        return None
+    return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=bool((basis != OUTSIDE).any())))
 
 
-def _reason(change: ChangeRecord, cells: Cells, in_scope: bool) -> str:
+def _reason(change: ChangeRecord, cells: Cells, *, in_scope: bool) -> str:
     if not in_scope:
         return f"No trace is in its scope ({_scope_text(change.scope)})."
     last = float(cells.seconds[-1])
@@ -107,7 +109,7 @@ def _reason(change: ChangeRecord, cells: Cells, in_scope: bool) -> str:
         return f"It came after the last trace ({format_moment(datetime.fromtimestamp(last, UTC))})."
     if change.facet and change.to_version:
         of = f" of {_scope_text(change.scope)}" if change.scope else ""
-        if any(change.facet in profile and scope_share(change, profile) for profile in cells.profiles):
+        if bool(((cells.codes(change.facet)[0] >= 0) & (scope_shares(change, cells) > 0)).any()):
             return f"No trace runs on {change.facet} {change.to_version}{of} or on a later one that holds it."
     return "No trace meets its scope and time."
 
@@ -116,7 +118,8 @@ def _scope_text(scope: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(f"{facet} = {' or '.join(values)}" for facet, values in scope.items())
 
 
-def _never_logged(changes: Sequence[ChangeRecord], cells: Cells) -> list[VersionMove]:
+def never_logged(changes: Sequence[ChangeRecord], cells: Cells) -> list[VersionMove]:
+    """Versions that appeared in the cells (in order of time) and are in no log."""
     moves: list[VersionMove] = []
     kinds = _kinds(cells)
     for facet, (layer, owner) in _version_facets(changes).items():
@@ -182,12 +185,11 @@ def _new_versions(
 
 def _kinds(cells: Cells) -> npt.NDArray[np.intp]:
     """The kind of traffic of every cell, numbered."""
-    numbers: dict[tuple[str | None, ...], int] = {}
-    of_profile = [
-        numbers.setdefault(tuple([profile.get(facet) for facet in _KIND_OF_TRAFFIC]), len(numbers))
-        for profile in cells.profiles
-    ]
-    return np.array(of_profile, dtype=np.intp)[cells.profile]
+    key = np.zeros(len(cells.profiles), dtype=np.int64)
+    for facet in KIND_OF_TRAFFIC:
+        codes, values = cells.codes(facet)
+        key = np.unique(key * (len(values) + 1) + codes + 1, return_inverse=True)[1].reshape(-1)
+    return key[cells.profile].astype(np.intp)
 
 
 def _log_chance(sightings: int, after: int, before: int) -> float:

@@ -3,22 +3,24 @@
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 from django.db.models import QuerySet
 
 from postmortem.changes.duplicates import likely_duplicates
-from postmortem.changes.exposure import BASES, OUTSIDE, Basis, ExposureMatrix, exposure_of_cells
+from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_columns
 from postmortem.changes.models import Change, ChangeRevision
 from postmortem.changes.observed_order import in_observed_order
-from postmortem.changes.reconcile import Reconciliation, reconcile_cells
+from postmortem.changes.reconcile import NeverObserved, Reconciliation, never_logged, never_observed
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
+from postmortem.changes.telling import telling_facets
 from postmortem.incidents.models import Incident
 from postmortem.traces.cells import Cells
-from postmortem.traces.selectors import EvidenceState, evidence_state
+from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.stored_cells import trace_cells
 
 # A cause may be older than the baseline, and the log that mends it comes after the incident.
@@ -93,11 +95,16 @@ def _join(incident: Incident, evidence: EvidenceState, _log: tuple[Hashable, ...
     changes = list(changes_for_incident(incident))
     records = [record_of(change) for change in changes]
     moments = [moment.timestamp() for record in records for moment in (record.at, record.until)]
-    cells = trace_cells(incident, moments, state=evidence)
+    cells = trace_cells(incident, moments, state=evidence, narrow=partial(telling_facets, records))
     records = in_observed_order(records, cells)
-    exposures = exposure_of_cells(records, cells)
-    reconciliation = reconcile_cells(records, cells, exposures)
-    return Join(_ledger(changes, cells, exposures, reconciliation), reconciliation)
+    rows: list[LedgerRow] = []
+    missing: list[NeverObserved] = []
+    for change, record, (shares, basis) in zip(changes, records, exposure_columns(records, cells), strict=True):
+        unseen = never_observed(record, cells, shares, basis) if cells.trace_count else None
+        missing += [unseen] if unseen else []
+        rows.append(_ledger_row(change, cells, shares, basis, is_missing=unseen is not None))
+    moves = never_logged(records, cells) if cells.trace_count else []
+    return Join(rows, Reconciliation(missing, moves))
 
 
 def merged_changes(incident: Incident, changes: Collection[Change]) -> dict[int, list[Change]]:
@@ -178,22 +185,23 @@ def reconciliation(incident: Incident) -> Reconciliation:
     return read_join(incident).reconciliation
 
 
-def _ledger(changes: Sequence[Change], cells: Cells, matrix: ExposureMatrix, found: Reconciliation) -> list[LedgerRow]:
+def _ledger_row(
+    change: Change,
+    cells: Cells,
+    shares: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.uint8],
+    *,
+    is_missing: bool,
+) -> LedgerRow:
     total = cells.trace_count
-    never = {missing.change_id for missing in found.never_observed}
-    rows = []
-    for column, change in enumerate(changes):
-        shares, codes = matrix.shares[:, column], matrix.basis[:, column]
-        # How most of the exposed traces are known; of those in scope when none is exposed.
-        telling = shares > 0 if shares.any() else codes != OUTSIDE
-        counted = np.bincount(codes[telling], cells.count[telling], minlength=len(BASES))
-        basis = BASES[int(counted.argmax())] if telling.any() else "outside"
-        expected = float(cells.count @ shares)
-        state: State = "observed" if basis == "observed" else "inferred"
-        if not total:
-            state = "no traces yet"
-        elif change.external_id in never:
-            state = "never observed"
-        share = expected / total if total else 0.0
-        rows.append(LedgerRow(change, round(expected), share, basis, state))
-    return rows
+    # How most of the exposed traces are known; of those in scope when none is exposed.
+    telling = shares > 0 if shares.any() else codes != OUTSIDE
+    counted = np.bincount(codes[telling], cells.count[telling], minlength=len(BASES))
+    basis = BASES[int(counted.argmax())] if telling.any() else "outside"
+    expected = float((cells.count * shares).sum())
+    state: State = "observed" if basis == "observed" else "inferred"
+    if not total:
+        state = "no traces yet"
+    elif is_missing:
+        state = "never observed"
+    return LedgerRow(change, round(expected), expected / total if total else 0.0, basis, state)

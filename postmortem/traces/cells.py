@@ -2,14 +2,18 @@
 
 The join and the attribution read nothing else, so their cost does not grow with the number of traces. Three
 suppliers make the same cells: records (here), stored traces (stored_cells.py), a metrics endpoint. Pure.
+
+Only facets that somebody asks about should go into cells: a facet of a thousand tenants splits each into a thousand.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
+from postmortem.traces.columns import FacetCodes
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.signals import signal_value
 
@@ -20,6 +24,42 @@ BIN_SECONDS = 600
 MAX_CELLS = 20_000  # more traces than this are put into bins, the finest that keep to it
 BIN_CHOICES = (60, 300, BIN_SECONDS, 1_800, 3_600, 7_200, 14_400)
 _Key = tuple[tuple[str, str], ...]
+_MOST_COUNTED = 2**22  # numbers up to which counting beats sorting
+
+
+class Profiles(Sequence[Mapping[str, str]]):
+    """Distinct sets of facet values, held facet by facet; a set becomes a mapping when somebody asks for it."""
+
+    def __init__(self, facets: Mapping[str, FacetCodes], size: int) -> None:
+        self._facets = facets
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, str]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Mapping[str, str]]: ...
+
+    def __getitem__(self, place: int | slice) -> Mapping[str, str] | Sequence[Mapping[str, str]]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(self._size))]
+        if not -self._size <= place < self._size:
+            raise IndexError(place)
+        return {
+            name: facet.values[facet.codes[place]] for name, facet in self._facets.items() if facet.codes[place] >= 0
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """The facets that at least one set holds."""
+        return list(self._facets)
+
+    def codes(self, facet: str) -> FacetCodes:
+        """One facet of every set, with the values that occur."""
+        return self._facets.get(facet) or FacetCodes(np.full(self._size, -1, dtype=np.int32), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +71,7 @@ class Cells:
     `total` and `total_squares` are n, Σy and Σy² over its traces, y in the signal's own unit.
     """
 
-    profiles: tuple[Mapping[str, str], ...]
+    profiles: Sequence[Mapping[str, str]]
     profile: npt.NDArray[np.int32]
     start: Floats
     end: Floats
@@ -54,10 +94,19 @@ class Cells:
 
     def codes(self, facet: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
         """One facet of every profile as a position in its values, −1 where the profile does not record it."""
+        if isinstance(self.profiles, Profiles):
+            held = self.profiles.codes(facet)
+            return held.codes, held.values
         numbers: dict[str, int] = {}
         found = (profile.get(facet) for profile in self.profiles)
         codes = [-1 if value is None else numbers.setdefault(str(value), len(numbers)) for value in found]
         return np.array(codes, dtype=np.int32), tuple(numbers)
+
+    def facet_names(self) -> list[str]:
+        """Every facet that a profile records, in the order of first sight."""
+        if isinstance(self.profiles, Profiles):
+            return self.profiles.names
+        return list(dict.fromkeys(name for profile in self.profiles for name in profile))
 
 
 class ProfileNumbers:
@@ -97,42 +146,65 @@ def bin_bounds(seconds: Floats, edges: Floats, bin_seconds: int = BIN_SECONDS) -
     return np.maximum(grid, before), np.minimum(grid + bin_seconds, following)
 
 
+def profiles_of(facets: Mapping[str, FacetCodes], size: int) -> tuple[Profiles, npt.NDArray[np.int32]]:
+    """The distinct combinations of the facets of `size` rows, and which one each row has."""
+    key = np.zeros(size, dtype=np.int64)
+    width = 1
+    for facet in facets.values():
+        key = key * (len(facet.values) + 1) + (facet.codes + 1)
+        width *= len(facet.values) + 1
+        if width > _MOST_COUNTED:
+            # Renumbered, so that no number of facets overflows.
+            distinct, key = np.unique(key, return_inverse=True)
+            width = distinct.size
+    count, profile, first = _renumbered(key, width)
+    held = {}
+    for name, facet in facets.items():
+        used, codes = np.unique(facet.codes[first], return_inverse=True)
+        missing = int(used.size > 0 and used[0] < 0)
+        if used.size > missing:
+            values = tuple(facet.values[code] for code in used[missing:])
+            held[name] = FacetCodes((codes.reshape(-1) - missing).astype(np.int32), values)
+    return Profiles(held, count), profile.astype(np.int32)
+
+
 def cells_of_columns(
     *,
-    profiles: tuple[Mapping[str, str], ...],
+    profiles: Sequence[Mapping[str, str]],
     profile: npt.NDArray[np.int32],
     seconds: Floats,
-    values: Floats,
+    values: Floats | None = None,
     edges: Iterable[float] = (),
     bin_seconds: int | None = None,
 ) -> Cells:
-    """Group traces, given as columns, into cells in order of time.
+    """Group traces, given as columns, into cells in order of time; without `values` the sums are 0.
 
     `edges` are moments (seconds since 1970) at which a bin must end: those at which a change begins or is complete.
     `bin_seconds` 0 gives one cell a trace; None does so up to MAX_CELLS traces, and beyond it takes the finest bins
     of BIN_CHOICES that keep to MAX_CELLS.
     """
     bounds = np.unique(np.array(list(edges), dtype=np.float64))
+    after = np.searchsorted(bounds, seconds, side="right")
     if bin_seconds is None:
-        bin_seconds = _finest(profile, seconds, bounds)
+        bin_seconds = _finest(profile, seconds, after, len(profiles))
     if bin_seconds == 0:
         order = np.argsort(seconds, kind="stable")
-        moments, ordered = seconds[order], values[order]
+        moments, ordered = seconds[order], np.zeros(order.size) if values is None else values[order]
         return Cells(
             profiles, profile[order], moments, moments, moments,
             np.ones(order.size, dtype=np.int64), ordered, ordered * ordered,
         )  # fmt: skip
-    start, end = bin_bounds(seconds, bounds, bin_seconds)
-    group, first = _numbered(profile, start)
-    size = first.size
+    key, width = _numbered(profile, seconds, after, bin_seconds, len(profiles))
+    size, group, first = _renumbered(key, width)
+    start, end = bin_bounds(seconds[first], bounds, bin_seconds)
     count = np.bincount(group, minlength=size)
     mean_seconds = np.bincount(group, seconds, size) / np.maximum(count, 1)
     order = np.argsort(mean_seconds, kind="stable")
+    total = np.zeros(size) if values is None else np.bincount(group, values, size)
+    squares = np.zeros(size) if values is None else np.bincount(group, values * values, size)
     return Cells(
-        profiles, profile[first][order], start[first][order], end[first][order], mean_seconds[order],
-        count[order].astype(np.int64),
-        np.bincount(group, values, size)[order].astype(np.float64),
-        np.bincount(group, values * values, size)[order].astype(np.float64),
+        profiles, profile[first][order], start[order], end[order], mean_seconds[order],
+        count[order].astype(np.int64), total[order].astype(np.float64), squares[order].astype(np.float64),
     )  # fmt: skip
 
 
@@ -164,19 +236,50 @@ def cells_of_traces(traces: Sequence[TraceRecord]) -> Cells:
     )
 
 
-def _finest(profile: npt.NDArray[np.int32], seconds: Floats, bounds: Floats) -> int:
+def _finest(profile: npt.NDArray[np.int32], seconds: Floats, after: npt.NDArray[np.intp], profiles: int) -> int:
+    """The finest bins that keep to MAX_CELLS, by halves: finer bins never make fewer cells."""
     if seconds.size <= MAX_CELLS:
         return 0
-    for bin_seconds in BIN_CHOICES:
-        start, _ = bin_bounds(seconds, bounds, bin_seconds)
-        if _numbered(profile, start)[1].size <= MAX_CELLS:
-            return bin_seconds
-    return BIN_CHOICES[-1]
+    low, high = 0, len(BIN_CHOICES) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if _distinct(*_numbered(profile, seconds, after, BIN_CHOICES[middle], profiles)) <= MAX_CELLS:
+            high = middle
+        else:
+            low = middle + 1
+    return BIN_CHOICES[low]
 
 
-def _numbered(profile: npt.NDArray[np.int32], start: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The cell number of every trace, and the first trace of every cell."""
-    _, bins = np.unique(start, return_inverse=True)
-    key = bins.reshape(-1).astype(np.int64) * (int(profile.max(initial=0)) + 1) + profile
-    _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    return group.reshape(-1), first
+def _numbered(
+    profile: npt.NDArray[np.int32], seconds: Floats, after: npt.NDArray[np.intp], bin_seconds: int, profiles: int
+) -> tuple[Ints, int]:
+    """A number for the cell of every trace, and how large the numbers can be; `after` counts the edges passed.
+
+    The place on the grid and the number of edges passed both only grow with time, so their sum names the bin.
+    """
+    if not seconds.size:
+        return np.zeros(0, dtype=np.int64), 0
+    grid = np.floor(seconds / bin_seconds).astype(np.int64)
+    bins = grid + after
+    bins -= bins.min()
+    return bins * profiles + profile, (int(bins.max()) + 1) * profiles
+
+
+def _distinct(key: Ints, width: int) -> int:
+    if width <= _MOST_COUNTED:
+        return int(np.count_nonzero(np.bincount(key, minlength=1)))
+    return int(np.unique(key).size)
+
+
+def _renumbered(key: Ints, width: int) -> tuple[int, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """How many distinct numbers below `width` there are, the place of each row's among them, and one row of each."""
+    if width > _MOST_COUNTED:
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        return first.size, group.reshape(-1), first
+    present = np.flatnonzero(np.bincount(key, minlength=1)) if key.size else np.zeros(0, dtype=np.intp)
+    places = np.zeros(width, dtype=np.intp)
+    places[present] = np.arange(present.size)
+    group = places[key]
+    first = np.zeros(present.size, dtype=np.intp)
+    first[group[::-1]] = np.arange(key.size - 1, -1, -1)
+    return present.size, group, first

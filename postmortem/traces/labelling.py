@@ -6,8 +6,8 @@ from functools import lru_cache
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from postmortem.incidents.models import Incident
+from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.models import Score, Trace, TraceLabel
-from postmortem.traces.selectors import EvidenceState, evidence_state
 from postmortem.traces.signals import LABEL
 
 _GOLDEN = 0.6180339887498949
@@ -73,7 +73,7 @@ def label_history(incident: Incident) -> QuerySet[TraceLabel]:
 @lru_cache(maxsize=64)
 def _ends(state: EvidenceState, start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:
     """The least and the largest key of a window's traces, once for a state of the evidence."""
-    ends = _within(int(str(state[0])), start, end).aggregate(low=Min("pk"), high=Max("pk"))
+    ends = _within(state.incident_id, start, end).aggregate(low=Min("pk"), high=Max("pk"))
     return ends["low"], ends["high"]
 
 

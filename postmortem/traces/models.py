@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
@@ -85,6 +85,7 @@ class EvidenceImport(models.Model):
     truncated_at_cap = models.BooleanField(default=False)
     finished = models.BooleanField(default=False)
     facets_read_at = models.DateTimeField(null=True)  # when rules last changed facets of its traces
+    written_at = models.DateTimeField(null=True)  # when traces or scores were last stored for it
     asked = models.JSONField(default=dict)  # windows: filters, start, end (null: up to now)
     # Files: as they came, packed or not.
     file_sha256 = models.CharField(max_length=64, blank=True)
@@ -137,6 +138,44 @@ class Trace(models.Model):
 
     def __str__(self) -> str:
         return self.external_id
+
+
+class ColumnSegment(models.Model):
+    """Some thousands of an incident's traces, by their keys, whose facts are kept once more as columns.
+
+    Columns are what the join, the attribution and the filters read. They are made from the rows and made again
+    whenever one of these changes: nothing but speed is lost with them.
+    """
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="column_segments")
+    low = models.BigIntegerField()  # keys from low to high, both included
+    high = models.BigIntegerField()
+    built = models.BooleanField(default=False)  # not while somebody reads the rows
+    begun_at = models.DateTimeField(default=timezone.now)
+    summary = models.JSONField(default=dict)  # counts, so that they need no look into the columns
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["incident", "low"], name="segment_once"),
+            models.CheckConstraint(condition=Q(low__lte=F("high")), name="segment_low_to_high"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+
+class ColumnData(models.Model):
+    """One column of a segment, packed (traces.columns): `traces`, `facets`, a number, or `score:` and its name."""
+
+    segment = models.ForeignKey(ColumnSegment, on_delete=models.CASCADE, related_name="columns")
+    name = models.CharField(max_length=220)
+    data = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["segment", "name"], name="column_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SavedMapping(models.Model):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 
 from django.db import IntegrityError, transaction
 
@@ -14,10 +14,11 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
+from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.facet_rules import Rule, check_rule, places_of, value_at
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, FacetRule, OwnFacets, ReadBlob, Trace
 from postmortem.traces.rows import Row, rows_of
-from postmortem.traces.selectors import EvidenceState, evidence_state
+from postmortem.traces.stored_columns import forget_columns
 from postmortem.traces.texts import read_blob
 
 _SAMPLE_BLOBS = 4
@@ -95,6 +96,10 @@ def give_facets(blob: EvidenceBlob, found: Mapping[str, Mapping[str, str]], rule
             owned, update_conflicts=True, unique_fields=["trace"], update_fields=["given"], batch_size=200
         )
         EvidenceImport.objects.filter(blobs=blob).update(facets_read_at=utc_now())
+        for incident_id, changed_of_incident in groupby(
+            sorted(changed, key=lambda trace: trace.incident_id), key=lambda trace: trace.incident_id
+        ):
+            forget_columns(incident_id, [trace.pk for trace in changed_of_incident])
 
 
 def facet_places(incident: Incident) -> list[FacetPlace]:
@@ -107,7 +112,7 @@ def _facet_places(state: EvidenceState) -> list[FacetPlace]:
     counts: Counter[tuple[str, str]] = Counter()
     traces: set[str] = set()
     seen: set[tuple[str, str]] = set()
-    for row in sample_rows(int(str(state[0]))):
+    for row in sample_rows(state.incident_id):
         traces.add(row.trace_id)
         for facet, place in places_of(row.value).items():
             if (row.trace_id, facet) not in seen:

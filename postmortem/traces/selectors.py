@@ -1,29 +1,30 @@
 """Reads of the traces room."""
 
-from collections import Counter
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
+import numpy as np
+from django.db.models import F, Min, Q, QuerySet, Value
 from django.db.models.lookups import Exact
 
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
+from postmortem.traces.counts import EvidenceState, column_counts, evidence_state
 from postmortem.traces.facets import FACETS
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
-from postmortem.traces.signals import LABEL, LABEL_ID, SIGNALS, signal_label
+from postmortem.traces.signals import LABEL, SIGNALS, signal_label
 from postmortem.traces.sources import Interval
+from postmortem.traces.stored_cells import columns_of
 from postmortem.traces.texts import read_blob
 from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
 _TOP_VALUES = 12
-EvidenceState = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,30 +160,6 @@ def trace_reading(trace: Trace) -> TraceReading:
     )
 
 
-def evidence_state(incident: Incident) -> EvidenceState:
-    """A key that changes whenever the incident's traces do, for what is computed from them.
-
-    One query, which costs the same however many traces there are: the ends of the traces, and the imports.
-    """
-    traces = Trace.objects.filter(incident=OuterRef("pk"))
-    earliest, latest = traces.order_by("timestamp", "pk"), traces.order_by("-timestamp", "-pk")
-    found = (
-        Incident.objects.filter(pk=incident.pk)
-        .order_by()
-        .annotate(
-            first=Subquery(earliest.values("pk")[:1]),
-            last=Subquery(latest.values("pk")[:1]),
-            imports=Count("evidence_imports"),
-            imported=Max("evidence_imports__imported_at"),
-            traces_in=Sum("evidence_imports__trace_count"),
-            scores_in=Sum("evidence_imports__score_count"),
-            facets_read=Max("evidence_imports__facets_read_at"),
-        )
-        .values_list("first", "last", "imports", "imported", "traces_in", "scores_in", "facets_read")
-    )
-    return (incident.pk, incident.created_at, *(found.first() or ()))
-
-
 def facet_coverage(incident: Incident) -> list[FacetCoverage]:
     """Every facet of the map, and whatever else the traces carry, with its share of the traces.
 
@@ -193,20 +170,17 @@ def facet_coverage(incident: Incident) -> list[FacetCoverage]:
 
 @lru_cache(maxsize=32)
 def _facet_coverage(state: EvidenceState) -> list[FacetCoverage]:
-    incident_id = state[0]
-    counters: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
-    total = 0
-    profiles = Trace.objects.filter(incident_id=incident_id).order_by().values_list("facets").annotate(Count("pk"))
-    for facets, count in profiles.iterator():
-        total += count
-        for name, value in facets.items():
-            counters.setdefault(name, Counter())[str(value)] += count
-    return [
-        FacetCoverage(
-            name, counter.total(), counter.total() / total if total else 0.0, counter.most_common(_TOP_VALUES)
-        )
-        for name, counter in counters.items()
-    ]
+    columns = columns_of(state)
+    total = columns.keys.size
+    found = []
+    for name in dict.fromkeys([*FACETS, *columns.facet_names()]):
+        facet = columns.facet(name)
+        counts = facet.counts()
+        count = int(counts.sum())
+        most = np.argsort(-counts, kind="stable")[:_TOP_VALUES]
+        values = [(facet.values[place], int(counts[place])) for place in most if counts[place]]
+        found.append(FacetCoverage(name, count, count / total if total else 0.0, values))
+    return found
 
 
 def signals(incident: Incident) -> list[SignalChoice]:
@@ -221,56 +195,32 @@ def signals(incident: Incident) -> list[SignalChoice]:
 
 @lru_cache(maxsize=32)
 def _signals(state: EvidenceState) -> list[SignalChoice]:
-    incident_id = state[0]
-    found = Trace.objects.filter(incident_id=incident_id).aggregate(
-        latency=Count("latency_seconds"),
-        time_to_first_token=Count("time_to_first_token_seconds"),
-        cost=Count("cost_usd"),
-        errors=Count("pk", filter=Q(has_error=True)),
-        error=Count("pk"),
-    )
-    if not found.pop("errors"):
-        found["error"] = 0
-    scored = (
-        Score.objects.filter(trace__incident_id=incident_id, value__isnull=False)
-        .values_list("name")
-        .annotate(count=Count("trace", distinct=True))
-        .order_by("-count", "name")
-    )
-    choices = [SignalChoice(name, signal_label(name), count) for name, count in scored if name not in SIGNALS]
+    counts = column_counts(state)
+    found = counts.numbers | {"error": counts.traces if counts.errors else 0}
+    scored = sorted(counts.scores.items(), key=lambda item: (-item[1][0], item[0]))
+    choices = [
+        SignalChoice(name, signal_label(name), traces) for name, (traces, _) in scored if traces and name not in SIGNALS
+    ]
     return choices + [SignalChoice(name, signal_label(name), count) for name, count in found.items() if count]
 
 
 def evidence_counts(incident: Incident) -> EvidenceCounts:
     """How much is in evidence, counted once for a state of the evidence."""
-    return _evidence_counts(evidence_state(incident))
-
-
-@lru_cache(maxsize=64)
-def _evidence_counts(state: EvidenceState) -> EvidenceCounts:
-    incident_id = state[0]
-    traces = Trace.objects.filter(incident_id=incident_id).aggregate(
-        traces=Count("pk"),
-        anchors=Count("pk", filter=Q(is_anchor=True)),
-        first_at=Min("timestamp"),
-        last_at=Max("timestamp"),
-    )
+    state = evidence_state(incident)
+    counts = column_counts(state)
     return EvidenceCounts(
-        scores=Score.objects.filter(trace__incident_id=incident_id).exclude(external_id=LABEL_ID).count(),
-        imports=EvidenceImport.objects.filter(incident_id=incident_id).count(),
-        **traces,
+        traces=counts.traces,
+        scores=counts.score_rows,
+        imports=state.imports,
+        anchors=counts.anchors,
+        first_at=counts.first_at,
+        last_at=counts.last_at,
     )
 
 
 def score_count(incident: Incident, name: str) -> int:
     """How many scores of this name the incident has, counted once for a state of the evidence; labels do not count."""
-    return _score_count(evidence_state(incident), name)
-
-
-@lru_cache(maxsize=64)
-def _score_count(state: EvidenceState, name: str) -> int:
-    scores = Score.objects.filter(trace__incident_id=state[0], name=name)
-    return scores.exclude(external_id=LABEL_ID).count()
+    return column_counts(evidence_state(incident)).scores.get(name, (0, 0))[1]
 
 
 def evidence_imports(incident: Incident) -> QuerySet[EvidenceImport]:

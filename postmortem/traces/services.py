@@ -13,6 +13,7 @@ from postmortem.accounts import audit
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
+from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
 from postmortem.traces.connections import (
@@ -29,6 +30,7 @@ from postmortem.traces.records import SourcePage, TraceRecord
 from postmortem.traces.reread import read_small_blobs
 from postmortem.traces.sources import Interval
 from postmortem.traces.spill import packed_page
+from postmortem.traces.stored_columns import build_columns
 from postmortem.traces.storing import Arrival, Stored, store_blobs, store_traces
 from postmortem.traces.texts import read_blob
 
@@ -136,6 +138,7 @@ def finish_import(
             after={"traces": evidence_import.trace_count, "scores": evidence_import.score_count},
         )
     read_small_blobs(evidence_import)
+    build_columns(evidence_import.incident_id)
     return evidence_import
 
 
@@ -194,7 +197,7 @@ def store_taken(*, incident: Incident, by: Person, kind: str, origin: str, taken
 
 def _count(evidence_import: EvidenceImport, stored: Stored) -> None:
     EvidenceImport.objects.filter(pk=evidence_import.pk).update(
-        trace_count=F("trace_count") + stored.traces, score_count=F("score_count") + stored.scores
+        trace_count=F("trace_count") + stored.traces, score_count=F("score_count") + stored.scores, written_at=utc_now()
     )
     evidence_import.refresh_from_db(fields=["trace_count", "score_count"])
 

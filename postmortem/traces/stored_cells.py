@@ -1,123 +1,167 @@
-"""The stored traces as cells: read as columns, one set of facet values decoded once, whatever the number of traces."""
+"""The stored traces as columns in memory and as cells: read once for a state of the evidence."""
 
-from array import array
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import TextField
-from django.db.models.functions import Cast
 
 from postmortem.incidents.models import Incident
-from postmortem.traces.cells import Cells, ProfileNumbers, cells_of_columns
-from postmortem.traces.models import Score, Trace
-from postmortem.traces.selectors import EvidenceState, evidence_state
-from postmortem.traces.values import load_json
+from postmortem.traces.cells import Cells, cells_of_columns, profiles_of
+from postmortem.traces.columns import (
+    FacetCodes,
+    PackedFacet,
+    facet_names,
+    joined_facet,
+    unpack,
+    unpack_facets,
+    unpack_numbers,
+)
+from postmortem.traces.counts import EvidenceState, evidence_state
+from postmortem.traces.signals import LABEL
+from postmortem.traces.stored_columns import LAST_KEY, NUMBERS, SCORE, Part, best_scores, read_columns, read_parts
 
 Floats = npt.NDArray[np.float64]
-_CHUNK = 10_000
-_COLUMNS = {
-    "latency": "latency_seconds",
-    "time_to_first_token": "time_to_first_token_seconds",
-    "cost": "cost_usd",
-    "error": "has_error",
-}
+Narrow = Callable[["TraceColumns"], Mapping[str, FacetCodes]]
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileRows:
-    """Every trace of an incident as a row, by its key: which profile, and when (seconds since 1970, UTC)."""
+@dataclass(slots=True)
+class TraceColumns:
+    """Every trace of an incident as a row, in the order of keys.
 
+    `seconds` count from 1970 (UTC), `failed` says whether there was an error.
+    Facets are unpacked when somebody asks for them.
+    """
+
+    parts: list[Part]
     keys: npt.NDArray[np.int64]
-    profile: npt.NDArray[np.int32]
     seconds: Floats
-    profiles: tuple[Mapping[str, str], ...]
+    failed: npt.NDArray[np.bool_]
+    _packed: list[tuple[int, dict[str, PackedFacet]]]
+    _facets: dict[str, FacetCodes] = field(default_factory=dict)
+
+    def facet(self, name: str) -> FacetCodes:
+        """One facet of every row."""
+        if name not in self._facets:
+            self._facets[name] = joined_facet(name, self._packed)
+        return self._facets[name]
+
+    def facet_names(self) -> list[str]:
+        """Every facet that a trace records."""
+        return facet_names(facets for _, facets in self._packed)
+
+    def facets(self, names: Iterable[str] | None = None) -> dict[str, FacetCodes]:
+        """The facets of that name that are recorded at all; every one without `names`."""
+        known = self.facet_names()
+        wanted = None if names is None else set(names)
+        return {name: self.facet(name) for name in known if wanted is None or name in wanted}
 
 
-def trace_cells(incident: Incident, edges: Iterable[float] = (), *, state: EvidenceState | None = None) -> Cells:
+def trace_columns(incident: Incident, state: EvidenceState | None = None) -> TraceColumns:
+    """The traces, read once for a state of the evidence: three queries, and none for a known one but for the state."""
+    return columns_of(state or evidence_state(incident))
+
+
+def trace_cells(
+    incident: Incident,
+    edges: Iterable[float] = (),
+    *,
+    state: EvidenceState | None = None,
+    narrow: Narrow | None = None,
+) -> Cells:
     """All traces as cells without a signal, in order of time: what the join reads.
 
-    One query for a new state of the evidence, none for a known one; two more where `state` is not given.
+    `narrow` says which facets tell cells apart; every one without it.
     """
-    rows = _profile_rows(state or evidence_state(incident))
-    return cells_of_columns(
-        profiles=rows.profiles, profile=rows.profile, seconds=rows.seconds, values=np.zeros(rows.keys.size), edges=edges
-    )
+    columns = trace_columns(incident, state)
+    facets = narrow(columns) if narrow else columns.facets()
+    profiles, profile = profiles_of(facets, columns.keys.size)
+    return cells_of_columns(profiles=profiles, profile=profile, seconds=columns.seconds, edges=edges)
 
 
-def signal_cells(incident: Incident, signal: str, edges: Iterable[float] = ()) -> Cells:
+def signal_cells(
+    incident: Incident,
+    signal: str,
+    edges: Iterable[float] = (),
+    *,
+    narrow: Narrow | None = None,
+    bin_seconds: int | None = None,
+) -> Cells:
     """The traces that have the signal, as cells: what the attribution reads. As many queries, and one or two more."""
-    rows = profile_rows(incident)
-    values = _signal_values(incident, signal, rows)
-    known = np.isfinite(values)
+    state = evidence_state(incident)
+    columns = trace_columns(incident, state)
+    values = signal_column(incident, signal, state)
+    known = np.flatnonzero(np.isfinite(values))
+    facets = narrow(columns) if narrow else columns.facets()
+    chosen = {name: FacetCodes(facet.codes[known], facet.values) for name, facet in facets.items()}
+    profiles, profile = profiles_of(chosen, known.size)
     return cells_of_columns(
-        profiles=rows.profiles, profile=rows.profile[known], seconds=rows.seconds[known], values=values[known],
-        edges=edges,
+        profiles=profiles, profile=profile, seconds=columns.seconds[known], values=values[known], edges=edges,
+        bin_seconds=bin_seconds,
     )  # fmt: skip
 
 
-def profile_rows(incident: Incident) -> ProfileRows:
-    """The rows, read once for a state of the evidence."""
-    return _profile_rows(evidence_state(incident))
+def signal_column(incident: Incident, signal: str, state: EvidenceState | None = None) -> Floats:
+    """The signal of every row of `trace_columns`, NaN where it has none; a built-in one before a score of its name."""
+    state = state or evidence_state(incident)
+    columns = trace_columns(incident, state)
+    if signal == "error":
+        return columns.failed.astype(np.float64)
+    if signal == LABEL:  # labels come and go one by one, and are no part of the stored columns
+        found = best_scores(incident.pk, 0, LAST_KEY, LABEL)[0].get(LABEL, {})
+        values = np.full(columns.keys.size, np.nan)
+        values[np.searchsorted(columns.keys, np.fromiter(found, dtype=np.int64))] = list(found.values())
+        return values
+    return _number_column(state, signal)
 
 
-@lru_cache(maxsize=8)
-def _profile_rows(state: EvidenceState) -> ProfileRows:
-    """Facets come as text and are decoded once a distinct text: a million traces share a few hundred of them."""
-    of_text: dict[str, int] = {}
-    numbers = ProfileNumbers()
-    keys, profile, seconds = array("q"), array("i"), array("d")
-    found = (
-        Trace.objects.filter(incident_id=state[0])
-        .order_by("pk")
-        .annotate(facets_text=Cast("facets", TextField()))
-        .values_list("pk", "facets_text", "timestamp")
+@lru_cache(maxsize=4)
+def columns_of(state: EvidenceState) -> TraceColumns:
+    """`trace_columns` of a known state."""
+    parts = read_parts(state.incident_id, ("traces", "facets"))
+    packed = [(part.size, unpack_facets(part.columns["facets"])) for part in parts]
+    arrays = [unpack(part.columns["traces"])[0] for part in parts]
+    return TraceColumns(
+        parts,
+        np.concatenate([each["keys"] for each in arrays]) if arrays else np.zeros(0, dtype=np.int64),
+        np.concatenate([each["seconds"] for each in arrays]) if arrays else np.zeros(0),
+        np.concatenate([each["failed"] for each in arrays]) if arrays else np.zeros(0, dtype=np.bool_),
+        packed,
     )
-    for key, text, timestamp in found.iterator(chunk_size=_CHUNK):
-        number = of_text.get(text)
-        if number is None:
-            facets = load_json(text, "The facets of a stored trace")
-            number = of_text[text] = numbers.of({str(name): str(value) for name, value in facets.items()})
-        keys.append(key)
-        profile.append(number)
-        seconds.append(timestamp.timestamp())
-    return ProfileRows(
-        np.array(keys, dtype=np.int64), np.array(profile, dtype=np.int32), np.array(seconds, dtype=np.float64),
-        numbers.profiles(),
-    )  # fmt: skip
 
 
-def _signal_values(incident: Incident, signal: str, rows: ProfileRows) -> Floats:
-    """The signal of every row, NaN where it has none; a built-in signal before a score of the same name."""
-    values = np.full(rows.keys.size, np.nan)
-    for key, value in _best_scores(incident, signal).items():
-        place = int(np.searchsorted(rows.keys, key))
-        if place < rows.keys.size and rows.keys[place] == key:
-            values[place] = value
-    if signal in _COLUMNS:
-        column = _COLUMNS[signal]
-        found = Trace.objects.filter(incident=incident, **{f"{column}__isnull": False}).order_by("pk")
-        keys, own = array("q"), array("d")
-        for key, value in found.values_list("pk", column).iterator(chunk_size=_CHUNK):
-            keys.append(key)
-            own.append(float(value))
-        values[np.searchsorted(rows.keys, np.array(keys, dtype=np.int64))] = np.array(own, dtype=np.float64)
+@lru_cache(maxsize=6)
+def _number_column(state: EvidenceState, signal: str) -> Floats:
+    columns = columns_of(state)
+    values = _one_column(state.incident_id, columns, SCORE + signal)
+    if signal in NUMBERS:
+        own = _one_column(state.incident_id, columns, signal)
+        values = np.where(np.isfinite(own), own, values)
     return values
 
 
-def _best_scores(incident: Incident, name: str) -> dict[int, float]:
-    """{trace: value}: a score on the trace before one on an observation, then the latest, as scores_by_name says."""
-    best: dict[int, tuple[Any, float]] = {}
-    found = (
-        Score.objects.filter(trace__incident=incident, name=name, value__isnull=False)
-        .order_by()
-        .values_list("trace_id", "value", "observation_id", "timestamp", "external_id")
-    )
-    for key, value, observation_id, timestamp, external_id in found.iterator(chunk_size=_CHUNK):
-        rank = (not observation_id, timestamp is not None, timestamp, external_id)
-        if key not in best or rank > best[key][0]:
-            best[key] = (rank, value)
-    return {key: value for key, (_, value) in best.items()}
+def _one_column(incident_id: int, columns: TraceColumns, name: str) -> Floats:
+    segments = [part.segment for part in columns.parts if part.segment is not None]
+    stored = {segment: data for segment, _, data in read_columns(segments, (name,))}
+    pieces = []
+    for part in columns.parts:
+        if part.segment is None and name.startswith(SCORE):
+            pieces.append(_unstored_scores(incident_id, part, name.removeprefix(SCORE)))
+            continue
+        data = stored.get(part.segment) if part.segment is not None else part.columns.get(name)
+        pieces.append(np.full(part.size, np.nan) if data is None else unpack_numbers(data, part.size))
+    return np.concatenate(pieces) if pieces else np.zeros(0)
+
+
+def _unstored_scores(incident_id: int, part: Part, name: str) -> Floats:
+    keys = unpack(part.columns["traces"])[0]["keys"]
+    values = np.full(part.size, np.nan)
+    found = best_scores(incident_id, part.low, part.high, name)[0].get(name, {})
+    values[np.searchsorted(keys, np.fromiter(found, dtype=np.int64))] = list(found.values())
+    return values
+
+
+def kept_columns(names: Collection[str]) -> Narrow:
+    """Cells that are told apart by these facets alone."""
+    return lambda columns: columns.facets(names)

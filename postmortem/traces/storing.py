@@ -8,6 +8,7 @@ from postmortem.traces.bulk import in_chunks, insert_rows
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, ReadBlob, Score, Trace, TraceBlob
 from postmortem.traces.records import ScoreRecord, TraceRecord
 from postmortem.traces.spill import PackedPage
+from postmortem.traces.stored_columns import forget_columns
 
 _CHUNK = 2_000
 _PAGES = 16
@@ -102,6 +103,7 @@ def _store_chunk(evidence_import: EvidenceImport, arrivals: Sequence[Arrival], *
         ((trace, *(getattr(score, name) for name in _SCORE)) for (trace, _), score in rows.items()),
         unique=("trace", "external_id"),
     )  # fmt: skip
+    forget_columns(evidence_import.incident_id, keys.values())
     return Stored(len(new), added, len(by_id) - len(here))
 
 

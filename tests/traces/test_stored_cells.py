@@ -51,10 +51,10 @@ def test_a_score_on_the_trace_goes_before_one_on_an_observation(incident):
 
 
 def test_the_join_reads_every_trace_in_a_few_queries(incident, django_assert_max_num_queries):
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         cells = trace_cells(incident)
     assert facts(cells) == facts(cells_of_traces(trace_records(incident)))
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(1):
         trace_cells(incident)
 
 
