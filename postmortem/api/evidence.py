@@ -312,8 +312,7 @@ class TracesView(IncidentView):
             score=query.get("score", ""),
             **bounds.validated_data,
         )
-        rows = find_traces(self.incident, wanted).order_by("timestamp", "id")
-        shown = readings.mask_traces(self.paginate_queryset(rows))
+        shown = readings.mask_traces(self.paginate_queryset(find_traces(self.incident, wanted)))
         return self.get_paginated_response(TraceSerializer(shown, many=True).data)
 
 

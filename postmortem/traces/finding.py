@@ -1,20 +1,32 @@
-"""Find traces: by words, facets, scores, labels and time, in pages that cost the same however far one turns."""
+"""Find traces: by words, facets, scores, labels and time, in pages that cost the same however far one turns.
 
-from collections.abc import Mapping
+Facets, scores and times are looked up in the columns of all traces, a few milliseconds a million. Words are looked up
+in the index where few traces hold them; where many do, the next traces in order are read until the page is full.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+import numpy as np
+import numpy.typing as npt
 
 from postmortem.incidents.models import Incident
 from postmortem.lib.clock import parse_moment
-from postmortem.traces.models import Score, Trace, TraceLabel
-from postmortem.traces.texts import words_filter
+from postmortem.traces.counts import EvidenceState, column_counts, evidence_state
+from postmortem.traces.models import Score, Trace, TraceLabel, TraceText
+from postmortem.traces.signals import LABEL
+from postmortem.traces.stored_cells import TraceColumns, columns_of, signal_column
+from postmortem.traces.texts import holds_words, keys_with_words, words_of
 
-COUNT_TO = 1_000
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+READ_AHEAD = 2_000  # traces whose words are read before the index is asked
+_SAMPLED = 1_000  # traces that an estimated count rests on
+_SAMPLED_OFTEN = 40  # of the sample: fewer are counted exactly, as the index tells few quickly
+MOST_WORDS = 12
 ORDERS: dict[str, tuple[str, bool]] = {
     "": ("timestamp", False),
     "newest": ("timestamp", True),
@@ -49,76 +61,186 @@ class TracePage:
     after: str
 
 
-def find_traces(incident: Incident, wanted: TraceFilter) -> QuerySet[Trace]:
-    """The incident's traces that fit, in no order."""
-    traces = Trace.objects.filter(incident=incident).order_by()
-    if text := wanted.text.strip()[:200]:
-        words = words_filter(text)
-        named = Q(external_id=text)
-        traces = traces.filter(named if words is None or traces.filter(named).exists() else words)
-    for position, (name, value) in enumerate(wanted.facets.items()):
-        alias = f"facet_value_{position}"
-        traces = traces.alias(**{alias: Cast(KeyTextTransform(name, "facets"), TextField())}).filter(**{alias: value})
+class FoundTraces(Sequence[Trace]):
+    """The traces that fit, in order of time. Rows are read when they are asked for."""
+
+    def __init__(self, incident: Incident, wanted: TraceFilter) -> None:
+        self._incident = incident
+        self._state = evidence_state(incident)
+        self._columns = columns_of(self._state)
+        self._words = words_of(wanted.text.strip()[:200])[:MOST_WORDS]
+        self._rows = np.flatnonzero(_mask(incident, self._state, self._columns, wanted))
+        if wanted.text.strip():
+            named = Trace.objects.filter(incident=incident, external_id=wanted.text.strip()[:200])
+            keys = list(named.values_list("pk", flat=True))
+            if keys or not self._words:
+                self._rows = self._of_keys(np.array(keys, dtype=np.int64))
+                self._words = []
+
+    def __len__(self) -> int:
+        return int(self._exact().size)
+
+    def __getitem__(self, place: Any) -> Any:
+        rows = self._exact()
+        ordered = rows[np.argsort(self._columns.seconds[rows], kind="stable")]
+        if isinstance(place, slice):
+            return self._read(ordered[place])
+        return self._read(ordered[[place]])[0]
+
+    def count(self, value: object = None) -> int:
+        """How many fit; every one counted."""
+        return len(self) if value is None else super().count(value)
+
+    def estimate(self) -> tuple[int, bool]:
+        """(how many fit, whether that is exact). Of words that many traces hold, a sample is counted."""
+        if not self._words:
+            return int(self._rows.size), True
+        if self._rows.size > READ_AHEAD:
+            places = np.linspace(0, self._rows.size - 1, _SAMPLED).astype(np.intp)
+            share = np.count_nonzero(self._with_words(self._rows[places])) / _SAMPLED
+            if share >= _SAMPLED_OFTEN / _SAMPLED:
+                return _rounded(share * self._rows.size), False
+        return len(self), True
+
+    def page(self, *, order: str = "", after: str = "", before: str = "", size: int) -> TracePage:
+        """One page by keyset: rows after or before a cursor of an earlier page. An unknown cursor is the first."""
+        name, descending = ORDERS.get(order, ORDERS[""])
+        column = self._columns.seconds if name == "timestamp" else signal_column(self._incident, "latency", self._state)
+        backwards = bool(before) and not after
+        place = _place(before if backwards else after, name)
+        down = descending != backwards
+        rows = self._rows if name == "timestamp" else self._rows[np.isfinite(column[self._rows])]
+        if place is not None:
+            rows = rows[_beyond(column[rows], self._columns.keys[rows], place, down=down)]
+        chosen = self._first(rows, column, size + 1, down=down)
+        more, chosen = chosen.size > size, chosen[:size]
+        found = self._read(chosen)
+        if backwards:
+            found.reverse()
+        has_before = more if backwards else place is not None
+        has_after = place is not None if backwards else more
+        return TracePage(
+            found,
+            _cursor(found[0], name) if found and has_before else "",
+            _cursor(found[-1], name) if found and has_after else "",
+        )
+
+    def _first(self, rows: Rows, column: Floats, count: int, *, down: bool) -> Rows:
+        """The first so many of `rows` in order that hold the words."""
+        if not self._words:
+            return _ordered(rows, column[rows], count, down=down)
+        ahead = _ordered(rows, column[rows], READ_AHEAD, down=down)
+        kept = ahead[self._with_words(ahead)]
+        if kept.size >= count or ahead.size < READ_AHEAD:
+            return kept[:count]
+        exact = self._exact()
+        rows = rows[np.isin(rows, exact, assume_unique=True)]
+        return _ordered(rows, column[rows], count, down=down)
+
+    def _exact(self) -> Rows:
+        if self._words:
+            keys = self._columns.keys
+            span = (int(keys[0]), int(keys[-1])) if keys.size else (0, 0)
+            holding = self._of_keys(keys_with_words(self._words, span))
+            self._rows = self._rows[np.isin(self._rows, holding, assume_unique=True)]
+            self._words = []
+        return self._rows
+
+    def _with_words(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        keys = self._columns.keys[rows].tolist()
+        texts = dict(TraceText.objects.filter(pk__in=keys).values_list("pk", "text"))
+        return np.array([holds_words(texts.get(key, ""), self._words) for key in keys], dtype=np.bool_)
+
+    def _of_keys(self, keys: npt.NDArray[np.int64]) -> Rows:
+        return _rows_of_keys(self._columns, keys)
+
+    def _read(self, rows: Rows) -> list[Trace]:
+        keys = self._columns.keys[rows].tolist()
+        found = Trace.objects.in_bulk(keys)
+        return [found[key] for key in keys if key in found]
+
+
+def find_traces(incident: Incident, wanted: TraceFilter) -> FoundTraces:
+    """The incident's traces that fit."""
+    return FoundTraces(incident, wanted)
+
+
+def _mask(
+    incident: Incident, state: EvidenceState, columns: TraceColumns, wanted: TraceFilter
+) -> npt.NDArray[np.bool_]:
+    """Which rows fit all but the words."""
+    fits = np.ones(columns.keys.size, dtype=np.bool_)
+    for name, value in wanted.facets.items():
+        facet = columns.facet(name)
+        fits &= facet.codes == (facet.values.index(value) if value in facet.values else len(facet.values))
     if wanted.score:
-        scores = Score.objects.filter(trace=OuterRef("pk"), name=wanted.score)
-        if wanted.lowest is not None:
-            scores = scores.filter(value__gte=wanted.lowest)
-        if wanted.highest is not None:
-            scores = scores.filter(value__lte=wanted.highest)
-        traces = traces.filter(Exists(scores))
+        fits &= _scored(incident, state, columns, wanted)
     if wanted.start:
-        traces = traces.filter(timestamp__gte=wanted.start)
+        fits &= columns.seconds >= wanted.start.timestamp()
     if wanted.end:
-        traces = traces.filter(timestamp__lt=wanted.end)
+        fits &= columns.seconds < wanted.end.timestamp()
     if wanted.errors:
-        traces = traces.filter(has_error=True)
-    return _labelled(traces, wanted.label)
+        fits &= columns.failed
+    if wanted.label in (*TraceLabel.Value.values, "none"):
+        labels = Score.objects.filter(trace__incident=incident, name=LABEL)
+        if wanted.label != "none":
+            labels = labels.filter(value=1.0 if wanted.label == TraceLabel.Value.FAIL else 0.0)
+        rows = _rows_of_keys(columns, np.fromiter(labels.values_list("trace_id", flat=True), dtype=np.int64))
+        labelled = np.zeros(fits.size, dtype=np.bool_)
+        labelled[rows] = True
+        fits &= ~labelled if wanted.label == "none" else labelled
+    return fits
 
 
-def count_up_to(traces: QuerySet[Trace], most: int = COUNT_TO) -> tuple[int, bool]:
-    """(how many, whether there are more): counting ends at `most`, so that a count never reads a million rows."""
-    count = traces.order_by().values("pk")[: most + 1].count()
-    return min(count, most), count > most
+def _scored(
+    incident: Incident, state: EvidenceState, columns: TraceColumns, wanted: TraceFilter
+) -> npt.NDArray[np.bool_]:
+    if wanted.lowest is None and wanted.highest is None and wanted.score != LABEL:
+        numeric, rows = column_counts(state).scores.get(wanted.score, (0, 0))
+        if numeric != rows:  # some are texts, which columns do not hold
+            scores = Score.objects.filter(trace__incident=incident, name=wanted.score).order_by()
+            keys = np.fromiter(scores.values_list("trace_id", flat=True).iterator(chunk_size=10_000), dtype=np.int64)
+            fits = np.zeros(columns.keys.size, dtype=np.bool_)
+            fits[_rows_of_keys(columns, np.unique(keys))] = True
+            return fits
+    values = signal_column(incident, wanted.score, state, built_in=False)
+    fits = np.isfinite(values)
+    if wanted.lowest is not None:
+        fits &= values >= wanted.lowest
+    if wanted.highest is not None:
+        fits &= values <= wanted.highest
+    return fits
 
 
-def trace_page(traces: QuerySet[Trace], *, order: str = "", after: str = "", before: str = "", size: int) -> TracePage:
-    """One page by keyset: rows after or before a cursor that an earlier page gave. An unknown cursor is the first."""
-    name, descending = ORDERS.get(order, ORDERS[""])
-    if name == "latency_seconds":
-        traces = traces.filter(latency_seconds__isnull=False)
-    backwards = bool(before) and not after
-    place = _place(before if backwards else after, name)
-    down = descending != backwards
-    if place is not None:
-        traces = traces.filter(_beyond(name, place, down=down))
-    sign = "-" if down else ""
-    rows = list(traces.order_by(f"{sign}{name}", f"{sign}id")[: size + 1])
-    more, rows = len(rows) > size, rows[:size]
-    if backwards:
-        rows.reverse()
-    has_before = more if backwards else place is not None
-    has_after = place is not None if backwards else more
-    return TracePage(
-        rows,
-        _cursor(rows[0], name) if rows and has_before else "",
-        _cursor(rows[-1], name) if rows and has_after else "",
-    )
+def _rows_of_keys(columns: TraceColumns, keys: npt.NDArray[np.int64]) -> Rows:
+    """Where those of `keys` that are the incident's traces stand."""
+    places = np.searchsorted(columns.keys, keys)
+    known = places < columns.keys.size
+    known[known] = columns.keys[places[known]] == keys[known]
+    return np.unique(places[known])
 
 
-def _labelled(traces: QuerySet[Trace], label: str) -> QuerySet[Trace]:
-    if label in TraceLabel.Value.values:
-        value = 1.0 if label == TraceLabel.Value.FAIL else 0.0
-        return traces.filter(Exists(Score.objects.filter(trace=OuterRef("pk"), name="label", value=value)))
-    if label == "none":
-        return traces.filter(~Exists(Score.objects.filter(trace=OuterRef("pk"), name="label")))
-    return traces
+def _ordered(rows: Rows, values: Floats, count: int, *, down: bool) -> Rows:
+    """The first `count` of `rows` (in order of key) by value, then key; `down`: from the largest on."""
+    if rows.size > 4 * count:
+        bound = np.partition(-values if down else values, count - 1)[count - 1]
+        near = (-values if down else values) <= bound
+        rows, values = rows[near], values[near]
+    order = np.argsort(values, kind="stable")
+    return (rows[order][::-1] if down else rows[order])[:count]
 
 
-def _beyond(name: str, place: tuple[Any, int], *, down: bool) -> Q:
+def _beyond(values: Floats, keys: npt.NDArray[np.int64], place: tuple[float, int], *, down: bool) -> Any:
     value, key = place
-    side = "lt" if down else "gt"
-    # The first condition alone lets the index find the place; the second settles ties.
-    return Q(**{f"{name}__{side}e": value}) & (Q(**{f"{name}__{side}": value}) | Q(**{f"id__{side}": key}))
+    if down:
+        return (values < value) | ((values == value) & (keys < key))
+    return (values > value) | ((values == value) & (keys > key))
+
+
+def _rounded(count: float) -> int:
+    """To two digits: it is an estimate."""
+    digits = max(len(str(int(count))) - 2, 0)
+    return round(count / 10**digits) * 10**digits
 
 
 def _cursor(trace: Trace, name: str) -> str:
@@ -126,11 +248,11 @@ def _cursor(trace: Trace, name: str) -> str:
     return f"{value.isoformat() if isinstance(value, datetime) else repr(value)}~{trace.pk}"
 
 
-def _place(cursor: str, name: str) -> tuple[Any, int] | None:
+def _place(cursor: str, name: str) -> tuple[float, int] | None:
     value, _, key = cursor.partition("~")
     if not key.isdecimal() or len(key) > 18:
         return None
     try:
-        return (parse_moment(value) if name == "timestamp" else float(value)), int(key)
+        return (parse_moment(value).timestamp() if name == "timestamp" else float(value)), int(key)
     except ValueError:
         return None

@@ -1,14 +1,15 @@
 """Reads for labelling: which trace comes next, and what was labelled."""
 
 from datetime import datetime
-from functools import lru_cache
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Count, Max, Q, QuerySet
 
 from postmortem.incidents.models import Incident
-from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.models import Score, Trace, TraceLabel
 from postmortem.traces.signals import LABEL
+from postmortem.traces.stored_cells import trace_columns
 
 _GOLDEN = 0.6180339887498949
 Window = tuple[str, datetime | None, datetime | None]
@@ -43,18 +44,22 @@ def next_to_label(incident: Incident, place: int) -> Trace | None:
     of their import, so that any number of labels is an even sample of its window and everybody gets the same one.
     """
     windows = label_windows(incident)
+    columns = trace_columns(incident)
+    labelled = Score.objects.filter(trace__incident=incident, name=LABEL).values_list("trace_id", flat=True)
+    waiting = ~np.isin(columns.keys, np.fromiter(labelled, dtype=np.int64))
     for turn in range(len(windows)):
         _, start, end = windows[(place + turn) % len(windows)]
-        within = _within(incident.pk, start, end)
-        low, high = _ends(evidence_state(incident), start, end)
-        if low is None or high is None:
+        within = _within(columns.seconds, start, end)
+        if not within.any():
             continue
+        ends = columns.keys[within][[0, -1]]
+        low, high = int(ends[0]), int(ends[1])
         share = (place // len(windows) + 1) * _GOLDEN % 1
         point = low + int(share * (high - low + 1))
-        waiting = within.filter(~Exists(Score.objects.filter(trace=OuterRef("pk"), name=LABEL))).order_by("pk")
-        found = waiting.filter(pk__gte=point).first() or waiting.first()
-        if found:
-            return found
+        keys = columns.keys[within & waiting]
+        if keys.size:
+            next_place = int(np.searchsorted(keys, point))
+            return Trace.objects.get(pk=int(keys[next_place if next_place < keys.size else 0]))
     return None
 
 
@@ -70,17 +75,10 @@ def label_history(incident: Incident) -> QuerySet[TraceLabel]:
     return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-id")
 
 
-@lru_cache(maxsize=64)
-def _ends(state: EvidenceState, start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:
-    """The least and the largest key of a window's traces, once for a state of the evidence."""
-    ends = _within(state.incident_id, start, end).aggregate(low=Min("pk"), high=Max("pk"))
-    return ends["low"], ends["high"]
-
-
-def _within(incident_id: int, start: datetime | None, end: datetime | None) -> QuerySet[Trace]:
-    traces = Trace.objects.filter(incident_id=incident_id).order_by()
+def _within(seconds: npt.NDArray[np.float64], start: datetime | None, end: datetime | None) -> npt.NDArray[np.bool_]:
+    inside = np.ones(seconds.size, dtype=np.bool_)
     if start:
-        traces = traces.filter(timestamp__gte=start)
+        inside &= seconds >= start.timestamp()
     if end:
-        traces = traces.filter(timestamp__lt=end)
-    return traces
+        inside &= seconds < end.timestamp()
+    return inside

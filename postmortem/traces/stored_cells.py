@@ -102,18 +102,23 @@ def signal_cells(
     )  # fmt: skip
 
 
-def signal_column(incident: Incident, signal: str, state: EvidenceState | None = None) -> Floats:
-    """The signal of every row of `trace_columns`, NaN where it has none; a built-in one before a score of its name."""
+def signal_column(
+    incident: Incident, signal: str, state: EvidenceState | None = None, *, built_in: bool = True
+) -> Floats:
+    """The signal of every row of `trace_columns`, NaN where it has none; a built-in one before a score of its name.
+
+    Without `built_in` the name is that of a score.
+    """
     state = state or evidence_state(incident)
     columns = trace_columns(incident, state)
-    if signal == "error":
+    if signal == "error" and built_in:
         return columns.failed.astype(np.float64)
     if signal == LABEL:  # labels come and go one by one, and are no part of the stored columns
         found = best_scores(incident.pk, 0, LAST_KEY, LABEL)[0].get(LABEL, {})
         values = np.full(columns.keys.size, np.nan)
         values[np.searchsorted(columns.keys, np.fromiter(found, dtype=np.int64))] = list(found.values())
         return values
-    return _number_column(state, signal)
+    return _number_column(state, signal, built_in=built_in)
 
 
 @lru_cache(maxsize=4)
@@ -132,10 +137,10 @@ def columns_of(state: EvidenceState) -> TraceColumns:
 
 
 @lru_cache(maxsize=6)
-def _number_column(state: EvidenceState, signal: str) -> Floats:
+def _number_column(state: EvidenceState, signal: str, *, built_in: bool) -> Floats:
     columns = columns_of(state)
     values = _one_column(state.incident_id, columns, SCORE + signal)
-    if signal in NUMBERS:
+    if built_in and signal in NUMBERS:
         own = _one_column(state.incident_id, columns, signal)
         values = np.where(np.isfinite(own), own, values)
     return values

@@ -21,7 +21,7 @@ from postmortem.review.models import Evidence
 from postmortem.traces import reading as readings
 from postmortem.traces import selectors
 from postmortem.traces.facets import FACETS, VERSION_FACETS
-from postmortem.traces.finding import TraceFilter, count_up_to, find_traces, trace_page
+from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.models import Score, Trace
 from postmortem.traces.records import ObservationRecord, TraceRecord
 from postmortem.traces.signals import LABEL, SIGNALS
@@ -58,13 +58,13 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     wanted, order = form.wanted(), form.order()
     found = find_traces(incident, wanted)
     turn = {name: request.GET.get(name, "")[:100] for name in ("after", "before")}
-    shown = trace_page(found, order=order, size=PAGE_SIZE, **turn)
+    shown = found.page(order=order, size=PAGE_SIZE, **turn)
     signals = selectors.signals(incident)
     names = [choice.name for choice in signals if choice.name not in SIGNALS or choice.name == LABEL]
     # The signal under review comes first, whatever is scored most often.
     columns = sorted(names, key=lambda name: name != incident.signal)[:_SCORE_COLUMNS]
     scores = _scores_of(shown.rows, columns)
-    count, more = count_up_to(found)
+    count, exact = found.estimate()
     context = {
         "page": shown,
         "rows": [
@@ -73,7 +73,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "columns": columns,
         "score_names": names,
         "count": count,
-        "more": more,
+        "exact": exact,
         "form": form,
         "wanted": wanted,
         "order": order,

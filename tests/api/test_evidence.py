@@ -87,7 +87,7 @@ def test_a_broken_or_missing_file_is_one_sentence(api):
 def test_traces_are_listed_filtered_and_bounded(api, incident, django_assert_max_num_queries):
     for index in range(30):
         make_trace(incident, f"t{index}", facets={"region": "eu" if index % 2 else "us"})
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(9):
         page = api.get("./traces/", {"limit": 20})
     assert page["count"] == 30 and len(page["results"]) == 20
     assert api.get("./traces/", {"facet": "region:eu"})["count"] == 15

@@ -8,7 +8,7 @@ from postmortem.accounts.models import Role
 from postmortem.lib.clock import parse_moment
 from postmortem.traces import reread, texts
 from postmortem.traces import services as traces
-from postmortem.traces.finding import TraceFilter, count_up_to, find_traces, trace_page
+from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.models import ReadBlob, Trace, TraceText
 from postmortem.traces.reading import add_pattern
 from tests.builders import make_incident, make_person, make_trace
@@ -26,7 +26,7 @@ def upload(incident, *rows, by=None):
 
 
 def found(incident, text):
-    return sorted(find_traces(incident, TraceFilter(text=text)).values_list("external_id", flat=True))
+    return sorted(trace.external_id for trace in find_traces(incident, TraceFilter(text=text)))
 
 
 @pytest.fixture
@@ -99,13 +99,13 @@ def test_pages_meet_at_ties_and_the_count_ends(incident):
     for order in ("", "newest", "slowest"):
         seen, after = [], ""
         while True:
-            page = trace_page(everything, order=order, after=after, size=3)
+            page = everything.page(order=order, after=after, size=3)
             if seen:
-                back = trace_page(everything, order=order, before=page.before, size=3)
+                back = everything.page(order=order, before=page.before, size=3)
                 assert [row.pk for row in back.rows] == seen[-3:]
             seen += [row.pk for row in page.rows]
             after = page.after
             if not after:
                 break
         assert len(seen) == len(set(seen)) == (7 if order == "slowest" else 10)
-    assert count_up_to(everything, 4) == (4, True) and count_up_to(everything, 10) == (10, False)
+    assert everything.estimate() == (10, True)
