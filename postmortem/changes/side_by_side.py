@@ -7,7 +7,7 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.changes.selectors import change_records
 from postmortem.changes.versions import Version, version_tuple
 from postmortem.incidents.models import Incident
-from postmortem.traces.compare import StepPair, TextDifference, compare_texts, pair_steps
+from postmortem.traces.compare import MOST_STEPS, StepPair, TextDifference, compare_texts, pair_steps
 from postmortem.traces.models import Trace
 from postmortem.traces.reading import masked_reading
 from postmortem.traces.records import ObservationRecord, TraceRecord
@@ -75,5 +75,5 @@ def compare(incident: Incident, left: Trace, right: Trace) -> Comparison:
 def _side(trace: Trace, changes: Sequence[ChangeRecord]) -> Side:
     record = TraceRecord(trace.external_id, trace.timestamp, dict(trace.facets))
     versions = {version.facet: version for version in version_tuple(record, changes)}
-    reading = masked_reading(trace)
+    reading = masked_reading(trace, range(MOST_STEPS))
     return Side(reading.trace, reading, [node.observation for node in flatten(reading.roots)], versions)

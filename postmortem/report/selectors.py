@@ -17,6 +17,7 @@ from postmortem.report.models import Report
 from postmortem.review.causal_graph import CausalGraph, GraphCheck, check_graph
 from postmortem.review.models import ContributingFactor
 from postmortem.review.selectors import facilitator_sign, layer_summaries
+from postmortem.traces.selectors import evidence_counts
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def gate_facts(incident: Incident) -> GateFacts:
         onset=incident.onset_at,
         detected=incident.detected_at,
         mitigated=incident.mitigated_at,
-        trace_count=incident.traces.count(),
+        trace_count=evidence_counts(incident).traces,
         change_count=incident.feature.changes.count(),
         finding_number=finding.number if finding else None,
         finding_stale=finding is not None and finding_is_stale(incident, finding),

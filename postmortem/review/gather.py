@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db.models import Avg, Count, Q
+import numpy as np
+import numpy.typing as npt
 
 from postmortem.attribution.models import Finding
 from postmortem.changes.selectors import read_join
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import Layer
 from postmortem.review.facts import ChangeFact, FacetFact, MoveFact, ReviewFacts, WindowFact
-from postmortem.traces.models import Trace
-from postmortem.traces.selectors import facet_coverage
+from postmortem.traces.counts import evidence_state
+from postmortem.traces.selectors import evidence_counts, facet_coverage
+from postmortem.traces.stored_cells import columns_of, number_column
 
 
 def review_facts(incident: Incident, finding: Finding | None) -> ReviewFacts:
@@ -21,7 +23,7 @@ def review_facts(incident: Incident, finding: Finding | None) -> ReviewFacts:
     windows = _windows(incident, {"baseline": baseline, "incident": during})
     joined = read_join(incident)
     return ReviewFacts(
-        trace_count=windows.pop("all").count,
+        trace_count=evidence_counts(incident).traces,
         changes=tuple(
             ChangeFact(
                 id=row.change.external_id,
@@ -69,21 +71,22 @@ def review_facts(incident: Incident, finding: Finding | None) -> ReviewFacts:
 def _windows(
     incident: Incident, spans: Mapping[str, tuple[datetime | None, datetime | None]]
 ) -> dict[str, WindowFact | None]:
-    """Sums over all traces ("all") and over each span; one query. None for a span without both ends."""
-    within = {"all": Q()}
+    """Sums over each span. None for a span without both ends."""
+    state = evidence_state(incident)
+    columns = columns_of(state)
+    found: dict[str, WindowFact | None] = dict.fromkeys(spans)
     for name, (start, end) in spans.items():
         if start is not None and end is not None:
-            within[name] = Q(timestamp__gte=start, timestamp__lt=end)
-    sums = {}
-    for name, condition in within.items():
-        sums[f"{name}_count"] = Count("pk", filter=condition)
-        sums[f"{name}_errors"] = Count("pk", filter=condition & Q(has_error=True))
-        sums[f"{name}_tokens"] = Avg("input_tokens", filter=condition)
-        sums[f"{name}_latency"] = Avg("latency_seconds", filter=condition)
-    row = Trace.objects.filter(incident=incident).aggregate(**sums)
-    return {
-        name: WindowFact(row[f"{name}_count"], row[f"{name}_errors"], row[f"{name}_tokens"], row[f"{name}_latency"])
-        if name in within
-        else None
-        for name in ("all", *spans)
-    }
+            inside = (columns.seconds >= start.timestamp()) & (columns.seconds < end.timestamp())
+            found[name] = WindowFact(
+                int(inside.sum()),
+                int(columns.failed[inside].sum()),
+                _mean(number_column(state, "input_tokens")[inside]),
+                _mean(number_column(state, "latency")[inside]),
+            )
+    return found
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None

@@ -26,8 +26,8 @@ _OBSERVATION_TEXTS = ("name", "status_message", "session_id", "user_id", "trace_
 def masked_reading(trace: Trace, places: range | None = None) -> TraceReading:
     """The trace read from its bytes with everything masked. Raises UserError when the bytes were tampered with.
 
-    With `places` (positions in the flattened tree) only those observations keep their texts, so that a page of a
-    large trace searches no more than it shows.
+    With `places` (positions in the flattened tree) only those observations keep their texts, and the last output of
+    all: a page of a large trace searches no more than it shows.
     """
     return _masked(trace_reading(trace), house_patterns(), places)
 
@@ -124,6 +124,7 @@ def _masked_roots(
 ) -> list[ObservationNode]:
     """Rebuilt from the leaves up without recursion: agents nest thousands of steps deep."""
     order = list(flatten(roots))
+    answer = next((place for place in reversed(range(len(order))) if order[place].observation.output), -1)
     built: dict[int, ObservationNode] = {}
     for place, node in reversed(list(enumerate(order))):
         found = node.observation
@@ -137,6 +138,8 @@ def _masked_roots(
             )
         else:
             texts = dict.fromkeys(_OBSERVATION_TEXTS, "")
+            if place == answer:
+                texts["output"] = mask(found.output)
             observation = replace(found, **texts, tags=(), metadata={}, model_parameters={})
         built[id(node)] = ObservationNode(observation, node.depth, tuple(built[id(child)] for child in node.children))
     return [built[id(root)] for root in roots]

@@ -1,7 +1,7 @@
 """Reads of the traces room."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from postmortem.traces.tree import ObservationNode, build_tree
 from postmortem.traces.values import long_text, mapping
 
 _TOP_VALUES = 12
+_REMEMBERED_BYTES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +135,12 @@ def trace_reading(trace: Trace) -> TraceReading:
     Raises UserError when the bytes no longer match their hash.
     """
     blobs = list(EvidenceBlob.objects.filter(trace_blobs__trace=trace).order_by("stored_at", "sha256"))
-    collected = TraceRows()
-    for blob in blobs:
-        data = read_blob(blob)
-        try:
-            for row in rows_of(data, blob.sha256[:12], skip_faults=True):
-                if row.kind != "score" and row.trace_id == trace.external_id:
-                    collected.add(row)
-        except UserError:
-            continue  # a page of another kind, e.g. prompts; its bytes are listed all the same
-    roots: list[ObservationNode] = []
-    own: dict[str, Any] = {}
-    if collected.trace_ids():
-        roots = build_tree(collected.record(trace.external_id).observations)
-        own = dict(collected.traces[trace.external_id].value) if trace.external_id in collected.traces else {}
+    parts = tuple(_Bytes(blob.sha256, read_blob(blob)) for blob in blobs)
+    small = sum(len(part.data) for part in parts) <= _REMEMBERED_BYTES
+    roots, own = (_parsed if small else _parsed.__wrapped__)(trace.external_id, parts)
     return TraceReading(
         trace=trace,
-        roots=roots,
+        roots=list(roots),
         scores=list(trace.scores.order_by("observation_id", "name", "timestamp")),
         blobs=blobs,
         missing_facets=[name for name in FACETS if name not in trace.facets],
@@ -158,6 +148,32 @@ def trace_reading(trace: Trace) -> TraceReading:
         output=long_text(own.get("output")),
         metadata=mapping(own.get("metadata")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Verified bytes; their hash is what they are remembered by."""
+
+    sha256: str
+    data: bytes = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _parsed(external_id: str, parts: tuple[_Bytes, ...]) -> tuple[tuple[ObservationNode, ...], dict[str, Any]]:
+    """The trace's tree, and its own row where there is one. Whoever opens a trace opens its parts next."""
+    collected = TraceRows()
+    for part in parts:
+        try:
+            for row in rows_of(part.data, part.sha256[:12], skip_faults=True):
+                if row.kind != "score" and row.trace_id == external_id:
+                    collected.add(row)
+        except UserError:
+            continue  # a page of another kind, e.g. prompts; its bytes are listed all the same
+    if not collected.trace_ids():
+        return (), {}
+    own = dict(collected.traces[external_id].value) if external_id in collected.traces else {}
+    own = {name: own.get(name) for name in ("input", "output", "metadata")}
+    return tuple(build_tree(collected.record(external_id).observations)), own
 
 
 def facet_coverage(incident: Incident) -> list[FacetCoverage]:
@@ -196,7 +212,8 @@ def signals(incident: Incident) -> list[SignalChoice]:
 @lru_cache(maxsize=32)
 def _signals(state: EvidenceState) -> list[SignalChoice]:
     counts = column_counts(state)
-    found = counts.numbers | {"error": counts.traces if counts.errors else 0}
+    found = {name: count for name, count in counts.numbers.items() if name in SIGNALS}
+    found["error"] = counts.traces if counts.errors else 0
     scored = sorted(counts.scores.items(), key=lambda item: (-item[1][0], item[0]))
     choices = [
         SignalChoice(name, signal_label(name), traces) for name, (traces, _) in scored if traces and name not in SIGNALS

@@ -19,7 +19,7 @@ from postmortem.traces.columns import (
     unpack_numbers,
 )
 from postmortem.traces.counts import EvidenceState, evidence_state
-from postmortem.traces.signals import LABEL
+from postmortem.traces.signals import LABEL, SIGNALS
 from postmortem.traces.stored_columns import LAST_KEY, NUMBERS, SCORE, Part, best_scores, read_columns, read_parts
 
 Floats = npt.NDArray[np.float64]
@@ -138,12 +138,17 @@ def columns_of(state: EvidenceState) -> TraceColumns:
 
 @lru_cache(maxsize=6)
 def _number_column(state: EvidenceState, signal: str, *, built_in: bool) -> Floats:
-    columns = columns_of(state)
-    values = _one_column(state.incident_id, columns, SCORE + signal)
-    if built_in and signal in NUMBERS:
-        own = _one_column(state.incident_id, columns, signal)
+    values = _one_column(state.incident_id, columns_of(state), SCORE + signal)
+    if built_in and signal in NUMBERS and signal in SIGNALS:
+        own = number_column(state, signal)
         values = np.where(np.isfinite(own), own, values)
     return values
+
+
+@lru_cache(maxsize=4)
+def number_column(state: EvidenceState, name: str) -> Floats:
+    """One of NUMBERS of every row, NaN where a trace does not record it."""
+    return _one_column(state.incident_id, columns_of(state), name)
 
 
 def _one_column(incident_id: int, columns: TraceColumns, name: str) -> Floats:

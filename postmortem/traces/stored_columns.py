@@ -32,6 +32,7 @@ NUMBERS = {
     "latency": "latency_seconds",
     "time_to_first_token": "time_to_first_token_seconds",
     "cost": "cost_usd",
+    "input_tokens": "input_tokens",
 }
 SCORE = "score:"
 LAST_KEY = 2**63 - 1

@@ -10,7 +10,7 @@ from django.urls import reverse
 from postmortem.accounts.models import Person
 from postmortem.attribution.selectors import finding_is_stale, latest_finding
 from postmortem.incidents.models import Incident, Participant, ParticipantRole, Status
-from postmortem.incidents.permissions import Capability, may, require
+from postmortem.incidents.permissions import Capability, capabilities, require
 from postmortem.incidents.selectors import get_incident
 from postmortem.report.gate import GateRule
 from postmortem.report.selectors import gate
@@ -90,6 +90,7 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
         .values_list("person__name", flat=True)
         .first()
     )
+    allowed = capabilities(person, incident)
     stages = []
     for name, label, key, route in _STAGES:
         open_rules = [rule for rule in rules if rule.stage == name and not rule.met]
@@ -103,7 +104,7 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
         rules=rules,
         incident=incident,
         facilitator=facilitator or "",
-        may={capability.name.lower(): may(person, capability, incident) for capability in Capability},
+        may={capability.name.lower(): capability in allowed for capability in Capability},
         published=published,
     )
 
