@@ -182,13 +182,11 @@ def _mask(
     if wanted.errors:
         fits &= columns.failed
     if wanted.label in (*TraceLabel.Value.values, "none"):
-        labels = Score.objects.filter(trace__incident=incident, name=LABEL)
-        if wanted.label != "none":
-            labels = labels.filter(value=1.0 if wanted.label == TraceLabel.Value.FAIL else 0.0)
-        rows = _rows_of_keys(columns, np.fromiter(labels.values_list("trace_id", flat=True), dtype=np.int64))
-        labelled = np.zeros(fits.size, dtype=np.bool_)
-        labelled[rows] = True
-        fits &= ~labelled if wanted.label == "none" else labelled
+        values = signal_column(incident, LABEL, state)
+        labelled = {
+            TraceLabel.Value.FAIL: values == 1.0, TraceLabel.Value.FINE: values == 0.0, "none": np.isnan(values)
+        }[wanted.label]  # fmt: skip
+        fits &= labelled
     return fits
 
 

@@ -4,12 +4,12 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, QuerySet
 
 from postmortem.incidents.models import Incident
-from postmortem.traces.models import Score, Trace, TraceLabel
+from postmortem.traces.models import Trace, TraceLabel
 from postmortem.traces.signals import LABEL
-from postmortem.traces.stored_cells import trace_columns
+from postmortem.traces.stored_cells import signal_column, trace_columns
 
 _GOLDEN = 0.6180339887498949
 Window = tuple[str, datetime | None, datetime | None]
@@ -26,14 +26,12 @@ def label_windows(incident: Incident) -> list[Window]:
 
 
 def label_counts(incident: Incident) -> dict[str, tuple[int, int]]:
-    """{window: (labelled, of them failing)}; one query a window."""
+    """{window: (labelled, of them failing)}."""
+    columns, values = trace_columns(incident), signal_column(incident, LABEL)
     found = {}
     for name, start, end in label_windows(incident):
-        labels = Score.objects.filter(trace__incident=incident, name=LABEL)
-        if start and end:
-            labels = labels.filter(trace__timestamp__gte=start, trace__timestamp__lt=end)
-        counts = labels.aggregate(count=Count("pk"), failing=Count("pk", filter=Q(value=1.0)))
-        found[name] = (counts["count"], counts["failing"])
+        given = values[_within(columns.seconds, start, end) & np.isfinite(values)]
+        found[name] = (int(given.size), int((given == 1.0).sum()))
     return found
 
 
@@ -45,8 +43,7 @@ def next_to_label(incident: Incident, place: int) -> Trace | None:
     """
     windows = label_windows(incident)
     columns = trace_columns(incident)
-    labelled = Score.objects.filter(trace__incident=incident, name=LABEL).values_list("trace_id", flat=True)
-    waiting = ~np.isin(columns.keys, np.fromiter(labelled, dtype=np.int64))
+    waiting = np.isnan(signal_column(incident, LABEL))
     for turn in range(len(windows)):
         _, start, end = windows[(place + turn) % len(windows)]
         within = _within(columns.seconds, start, end)

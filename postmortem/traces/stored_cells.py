@@ -1,6 +1,6 @@
 """The stored traces as columns in memory and as cells: read once for a state of the evidence."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from postmortem.traces.columns import (
 )
 from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.signals import LABEL, SIGNALS
-from postmortem.traces.stored_columns import LAST_KEY, NUMBERS, SCORE, Part, best_scores, read_columns, read_parts
+from postmortem.traces.stored_columns import NUMBERS, SCORE, Part, best_scores, read_columns, read_parts
 
 Floats = npt.NDArray[np.float64]
 Narrow = Callable[["TraceColumns"], Mapping[str, FacetCodes]]
@@ -114,10 +114,7 @@ def signal_column(
     if signal == "error" and built_in:
         return columns.failed.astype(np.float64)
     if signal == LABEL:  # labels come and go one by one, and are no part of the stored columns
-        found = best_scores(incident.pk, 0, LAST_KEY, LABEL)[0].get(LABEL, {})
-        values = np.full(columns.keys.size, np.nan)
-        values[np.searchsorted(columns.keys, np.fromiter(found, dtype=np.int64))] = list(found.values())
-        return values
+        return _scores_of(columns.keys, LABEL)
     return _number_column(state, signal, built_in=built_in)
 
 
@@ -138,7 +135,7 @@ def columns_of(state: EvidenceState) -> TraceColumns:
 
 @lru_cache(maxsize=6)
 def _number_column(state: EvidenceState, signal: str, *, built_in: bool) -> Floats:
-    values = _one_column(state.incident_id, columns_of(state), SCORE + signal)
+    values = _one_column(columns_of(state), SCORE + signal)
     if built_in and signal in NUMBERS and signal in SIGNALS:
         own = number_column(state, signal)
         values = np.where(np.isfinite(own), own, values)
@@ -148,30 +145,25 @@ def _number_column(state: EvidenceState, signal: str, *, built_in: bool) -> Floa
 @lru_cache(maxsize=4)
 def number_column(state: EvidenceState, name: str) -> Floats:
     """One of NUMBERS of every row, NaN where a trace does not record it."""
-    return _one_column(state.incident_id, columns_of(state), name)
+    return _one_column(columns_of(state), name)
 
 
-def _one_column(incident_id: int, columns: TraceColumns, name: str) -> Floats:
+def _one_column(columns: TraceColumns, name: str) -> Floats:
     segments = [part.segment for part in columns.parts if part.segment is not None]
     stored = {segment: data for segment, _, data in read_columns(segments, (name,))}
     pieces = []
     for part in columns.parts:
         if part.segment is None and name.startswith(SCORE):
-            pieces.append(_unstored_scores(incident_id, part, name.removeprefix(SCORE)))
+            pieces.append(_scores_of(unpack(part.columns["traces"])[0]["keys"], name.removeprefix(SCORE)))
             continue
         data = stored.get(part.segment) if part.segment is not None else part.columns.get(name)
         pieces.append(np.full(part.size, np.nan) if data is None else unpack_numbers(data, part.size))
     return np.concatenate(pieces) if pieces else np.zeros(0)
 
 
-def _unstored_scores(incident_id: int, part: Part, name: str) -> Floats:
-    keys = unpack(part.columns["traces"])[0]["keys"]
-    values = np.full(part.size, np.nan)
-    found = best_scores(incident_id, part.low, part.high, name)[0].get(name, {})
+def _scores_of(keys: npt.NDArray[np.int64], name: str) -> Floats:
+    """One score read from its rows."""
+    values = np.full(keys.size, np.nan)
+    found = best_scores(keys, name)[0].get(name, {})
     values[np.searchsorted(keys, np.fromiter(found, dtype=np.int64))] = list(found.values())
     return values
-
-
-def kept_columns(names: Collection[str]) -> Narrow:
-    """Cells that are told apart by these facets alone."""
-    return lambda columns: columns.facets(names)

@@ -246,9 +246,9 @@ def _read(incident_id: int, low: int, high: int, *, scored: bool) -> tuple[Part,
         summary["numbers"][name] = int(np.isfinite(column).sum())
         columns[name] = pack_numbers(column)
     if scored:
-        found, rows_seen = best_scores(incident_id, low, high)
-        summary["scores"] = {name: (len(found.get(name, ())), rows) for name, rows in rows_seen.items()}
         places = np.array(keys, dtype=np.int64)
+        found, rows_seen = best_scores(places)
+        summary["scores"] = {name: (len(found.get(name, ())), rows) for name, rows in rows_seen.items()}
         for name, of_trace in found.items():
             column = np.full(size, np.nan)
             column[np.searchsorted(places, np.fromiter(of_trace, dtype=np.int64))] = list(of_trace.values())
@@ -257,13 +257,17 @@ def _read(incident_id: int, low: int, high: int, *, scored: bool) -> tuple[Part,
 
 
 def best_scores(
-    incident_id: int, low: int, high: int, name: str | None = None
+    keys: npt.NDArray[np.int64], name: str | None = None
 ) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
-    """({score: {trace: value}}, {score: rows with or without a value}); labels only when asked for by name.
+    """({score: {trace: value}}, {score: rows with or without a value}) of the traces with these keys, in order.
 
-    A score on the trace goes before one on an observation, then the latest, as normalise.scores_by_name says.
+    Labels only when asked for by name. A score on the trace goes before one on an observation, then the latest, as
+    normalise.scores_by_name says.
     """
-    rows = Score.objects.filter(trace__incident_id=incident_id, trace_id__gte=low, trace_id__lte=high).order_by()
+    if not keys.size:
+        return {}, {}
+    # By the range of keys and not by the incident: else a planner may walk through all of its traces for a few labels.
+    rows = Score.objects.filter(trace_id__gte=int(keys[0]), trace_id__lte=int(keys[-1])).order_by()
     rows = rows.exclude(external_id=LABEL_ID) if name is None else rows.filter(name=name)
     found: dict[str, dict[int, float]] = {}
     ranks: dict[tuple[str, int], tuple[bool, bool, datetime | None, str]] = {}
@@ -272,6 +276,9 @@ def best_scores(
     for key, score, value, observation_id, timestamp, external_id in rows.values_list(*fields).iterator(
         chunk_size=_CHUNK
     ):
+        place = int(np.searchsorted(keys, key))
+        if keys[place] != key:
+            continue  # another incident's
         counts[score] += 1
         if value is None:
             continue

@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 
-from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.review.models import Evidence
+from postmortem.web.fields import ChangeField
 
 
 class EvidenceForm(forms.Form):
@@ -41,7 +41,7 @@ class LayerEvidenceForm(EvidenceForm):
         help_text="The id of an imported trace.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
-    change = forms.ModelChoiceField(queryset=Change.objects.none(), required=False, empty_label="none")
+    change = ChangeField(required=False, empty_label="none")
     link = forms.CharField(required=False, max_length=1000, help_text="To anything else that shows it; http or https.")
 
     def __init__(self, *args: Any, incident: Incident, layer: str, **kwargs: Any) -> None:
@@ -50,9 +50,7 @@ class LayerEvidenceForm(EvidenceForm):
         self.fields["layer"].widget = forms.HiddenInput()
         self.fields["layer"].initial = layer
         # Changes of the layer under review first; any other may be cited too.
-        changes = incident.feature.changes.only("id", "layer", "external_id", "summary", "at", "feature_id")
-        self.fields["change"].queryset = changes
-        self.fields["change"].label_from_instance = lambda change: f"{change.get_layer_display()}: {change.summary}"
+        self.fields["change"].offer(incident.feature.changes.all())
 
     def clean_trace(self) -> Any:
         """The trace with that id, in this incident."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 
-from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.review.models import ContributingFactor
+from postmortem.web.fields import ChangeField
 
 
 def factor_name(factor: ContributingFactor) -> str:
@@ -28,13 +28,12 @@ class FactorForm(forms.Form):
     layer = forms.ChoiceField(
         choices=[("", "choose"), *LAYER_CHOICES], required=False, help_text="The impact has none."
     )
-    change = forms.ModelChoiceField(queryset=Change.objects.none(), required=False, empty_label="none")
+    change = ChangeField(required=False, empty_label="none")
     revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["change"].queryset = incident.feature.changes.all()
-        self.fields["change"].label_from_instance = lambda change: f"{change.get_layer_display()}: {change.summary}"
+        self.fields["change"].offer(incident.feature.changes.all())
 
     def clean(self) -> dict[str, Any]:
         """A layer for everything but the impact."""

@@ -4,7 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
+from postmortem.changes.models import Change
 from postmortem.lib.clock import parse_moment
 
 
@@ -34,3 +39,38 @@ class MomentField(forms.Field):
             return parse_moment(str(value))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+
+class PlainSelect(forms.Select):
+    """A select written in one go: a template for each of a thousand changes takes most of a second."""
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        """The same markup as Django's own."""
+        widget = self.get_context(name, value, attrs)["widget"]
+        options = format_html_join(
+            "\n",
+            '<option value="{}"{}>{}</option>',
+            (
+                (option["value"], flatatt({"selected": option["selected"]}), option["label"])
+                for _, group, _ in widget["optgroups"]
+                for option in group
+            ),
+        )
+        return format_html('<select name="{}"{}>{}</select>', widget["name"], flatatt(widget["attrs"]), options)
+
+
+class ChangeField(forms.ModelChoiceField):
+    """One change of a log, told by its layer and summary. The form gives the log by `offer`."""
+
+    widget = PlainSelect
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(queryset=Change.objects.none(), **kwargs)
+
+    def offer(self, changes: QuerySet[Change]) -> None:
+        """The changes to choose from."""
+        self.queryset = changes.select_related(None).only("id", "layer", "external_id", "summary", "at", "feature_id")
+
+    def label_from_instance(self, change: Change) -> str:
+        """What the list shows."""
+        return f"{change.get_layer_display()}: {change.summary}"

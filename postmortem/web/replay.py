@@ -11,12 +11,12 @@ from postmortem.attribution import replays
 from postmortem.attribution.comparing import compare_runs
 from postmortem.attribution.models import Finding, ReplayResult
 from postmortem.attribution.selectors import findings, latest_finding, run_facts
-from postmortem.changes.models import Change
 from postmortem.changes.selectors import changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.review import services as review
+from postmortem.web.fields import ChangeField
 from postmortem.web.workspace import open_incident, render_stage
 
 _FORMS = {"jsonl": "replay.jsonl", "dataset": "langfuse-dataset-items.jsonl"}
@@ -26,8 +26,7 @@ _DEFAULT_COUNT = 40
 class ResultsForm(forms.Form):
     """The results of a replay."""
 
-    change = forms.ModelChoiceField(
-        queryset=Change.objects.none(),
+    change = ChangeField(
         empty_label="choose",
         label="Replayed with and without",
         error_messages={"required": "Choose the change that was left out of the replay."},
@@ -40,8 +39,7 @@ class ResultsForm(forms.Form):
 
     def __init__(self, *args: object, incident: Incident, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["change"].queryset = changes_for_incident(incident)
-        self.fields["change"].label_from_instance = lambda change: f"{change.get_layer_display()}: {change.summary}"
+        self.fields["change"].offer(changes_for_incident(incident))
 
 
 @require_GET

@@ -75,16 +75,18 @@ def main() -> None:
     for name, (address, headers) in _asked(incident, arguments.traces).items():
         if arguments.only not in name:
             continue
-        taken = []
+        taken, worked = [], []
         for _ in range(arguments.rounds):
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             answer = client.get(address, headers=headers)
             taken.append(time.perf_counter() - begin)
+            worked.append(time.process_time() - cpu)
             assert answer.status_code == 200, (name, answer.status_code)
         with CaptureQueriesContext(connection) as queries:
             client.get(address, headers=headers)
         print(
-            f"{name:36} median {statistics.median(taken) * 1000:7.0f} ms   first {taken[0] * 1000:7.0f} ms   "
+            f"{name:34} median {statistics.median(taken) * 1000:5.0f} ms, cpu {statistics.median(worked) * 1000:5.0f}   "
+            f"first {taken[0] * 1000:5.0f}, cpu {worked[0] * 1000:5.0f}   "
             f"{len(queries):3d} queries {len(answer.content) // 1024:5d} KB"
         )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
