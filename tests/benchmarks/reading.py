@@ -86,8 +86,8 @@ def main() -> None:
             client.get(address, headers=headers)
         wall, cpu = (statistics.median(each) * 1000 for each in (taken, worked))
         print(
-            f"{name:34} median {wall:5.0f} ms, cpu {cpu:5.0f}   first {taken[0] * 1000:5.0f}, cpu {worked[0] * 1000:5.0f}"
-            f"   {len(queries):3d} queries {len(answer.content) // 1024:5d} KB"
+            f"{name:34} median {wall:5.0f} ms, cpu {cpu:5.0f}   first {taken[0] * 1000:5.0f}"
+            f", cpu {worked[0] * 1000:5.0f}   {len(queries):3d} queries {len(answer.content) // 1024:5d} KB"
         )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
 
