@@ -111,9 +111,11 @@ def read_columns(segments: Sequence[int], names: Collection[str]) -> Iterator[tu
     statement = f"SELECT segment_id, name, data FROM {table} WHERE segment_id IN ({marks[0]}) AND name IN ({marks[1]})"  # noqa: S608
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # The server's own form of bytes: as text they are twice as long.
-            with cursor.connection.cursor(binary=True) as plain:
-                yield from plain.execute(statement, [*segments, *names]).fetchall()
+            import psycopg  # noqa: PLC0415  SQLite needs none
+
+            # The server's own form of bytes: as text they are twice as long. Django's cursor cannot ask for it.
+            plain = psycopg.Cursor(cursor.connection)
+            yield from plain.execute(statement, [*segments, *names], binary=True).fetchall()
             return
         cursor.execute(statement, [*segments, *names])
         yield from cursor.fetchall()

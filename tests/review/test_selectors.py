@@ -168,7 +168,7 @@ def _fill(incident, lead, start, stop):
     ("read", "most"),
     [
         (selectors.layer_summaries, 10),
-        (lambda incident: selectors.review_layer(incident, "retrieval"), 22),
+        (lambda incident: selectors.review_layer(incident, "retrieval"), 23),
         (selectors.graph, 2),
         (timeline, 4),
         (selectors.facilitator_sign, 6),
