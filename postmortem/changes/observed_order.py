@@ -12,7 +12,8 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from postmortem.changes.lineage import in_log_order, scope_share
+from postmortem.changes.exposure import scope_shares
+from postmortem.changes.lineage import in_log_order
 from postmortem.changes.records import ChangeRecord
 from postmortem.traces.cells import Cells
 
@@ -72,9 +73,7 @@ def _sightings(
     """When the change's version was first and last seen in its scope; None if too seldom."""
     if change.to_version not in values:
         return None
-    inside = np.zeros(len(cells.profiles), dtype=bool)
-    for profile in np.flatnonzero(codes == values.index(change.to_version)):
-        inside[profile] = scope_share(change, cells.profiles[profile]) > 0
+    inside = (codes == values.index(change.to_version)) & (scope_shares(change, cells) > 0)
     rows = np.flatnonzero(inside[cells.profile])
     if cells.count[rows].sum() < FEWEST_SIGHTINGS:
         return None

@@ -12,7 +12,7 @@ def keep_plain(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("incidents", "0003_timeline_marks"),
-        ("traces", "0008_own_facets"),
+        ("traces", "0009_imports_of_files"),
     ]
 
     operations = [
