@@ -150,6 +150,19 @@ def exposure_columns(changes: Sequence[ChangeRecord], cells: Cells) -> Iterator[
         yield shares, basis
 
 
+def mentioned_values(changes: Sequence[ChangeRecord]) -> dict[str, set[str]]:
+    """The facet values that a log speaks of: scopes, stages and versions."""
+    values: dict[str, set[str]] = {}
+    for change in changes:
+        for facet, touched in change.scope.items():
+            values.setdefault(facet, set()).update(touched)
+        if change.stage_facet:
+            values.setdefault(change.stage_facet, set()).update(change.stage_order)
+        if change.facet and change.to_version:
+            values.setdefault(change.facet, set()).update((change.to_version, change.from_version or ""))
+    return values
+
+
 def scope_shares(change: ChangeRecord, cells: Cells) -> Floats:
     """`scope_share` of every profile of the cells."""
     share = np.ones(len(cells.profiles))
@@ -289,14 +302,7 @@ class _Groups:
 
     def __init__(self, changes: Sequence[ChangeRecord], cells: Cells) -> None:
         self._cells = cells
-        values: dict[str, set[str]] = {}
-        for change in changes:
-            for facet, touched in change.scope.items():
-                values.setdefault(facet, set()).update(touched)
-            if change.stage_facet:
-                values.setdefault(change.stage_facet, set()).update(change.stage_order)
-            if change.facet and change.to_version:
-                values.setdefault(change.facet, set()).update((change.to_version, change.from_version or ""))
+        values = mentioned_values(changes)
         # 0: not recorded; 1: a value that no log mentions; one code for each value that some log does.
         self._sizes = {facet: len(mentioned) + 2 for facet, mentioned in values.items()}
         self._codes = {facet: self._encode(facet, mentioned) for facet, mentioned in values.items()}

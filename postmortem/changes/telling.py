@@ -1,8 +1,9 @@
 """Which facets the join has to tell apart. What no log entry asks about stays out of the cells. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from postmortem.changes.exposure import mentioned_values
 from postmortem.changes.reconcile import KIND_OF_TRAFFIC, VERSION_FACETS
 from postmortem.changes.records import ChangeRecord
 from postmortem.traces.columns import FacetCodes, kept_apart
@@ -26,7 +27,7 @@ def telling_facets(changes: Sequence[ChangeRecord], columns: FacetColumns) -> di
     All versions stand for themselves. A facet that only scopes or stages name is told apart as far as they name its
     values, for a trace with any other value is outside of all of them alike.
     """
-    versions, named = _versions(changes), _named(changes)
+    versions, named = _versions(changes), mentioned_values(changes)
     found = {}
     for name in columns.facet_names():
         if name in versions:
@@ -42,15 +43,3 @@ def _versions(changes: Sequence[ChangeRecord]) -> set[str]:
     owners = {owner for _, owner in VERSION_FACETS.values() if owner}
     moved = {change.facet for change in changes if change.facet and change.to_version}
     return {*VERSION_FACETS, *owners, *KIND_OF_TRAFFIC, *moved}
-
-
-def _named(changes: Sequence[ChangeRecord]) -> Mapping[str, set[str]]:
-    named: dict[str, set[str]] = {}
-    for change in changes:
-        for name, values in change.scope.items():
-            named.setdefault(name, set()).update(values)
-        if change.stage_facet:
-            named.setdefault(change.stage_facet, set()).update(change.stage_order)
-        if change.facet and change.to_version:
-            named.setdefault(change.facet, set()).update((change.to_version, change.from_version or change.to_version))
-    return named
