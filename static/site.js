@@ -18,7 +18,7 @@ let prefix = "";
 const items = () => [...document.querySelectorAll("[data-item]")];
 const current = () => document.activeElement && document.activeElement.closest("[data-item]");
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.body.dataset.keys === "off") return;
   if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select, dialog")) return;
   const key = event.key;
   if (prefix === "g") {
@@ -45,7 +45,8 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     const folded = hot.closest("details:not([open])");
     if (folded) folded.open = true;
-    hot.click();
+    if (hot.matches("summary")) hot.parentElement.open = true; // a click would fold what is open
+    else hot.click();
     const then = hot.dataset.then && document.getElementById(hot.dataset.then);
     if (then) { then.focus(); then.scrollIntoView({ block: "nearest" }); }
     return;
@@ -62,6 +63,18 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.form) return;
   event.preventDefault();
   event.target.form.requestSubmit();
+});
+
+// A draft from the attribution: chosen and written into the form, to be edited and sent by a person.
+document.addEventListener("click", (event) => {
+  const offer = event.target.closest("[data-draft]");
+  if (!offer) return;
+  const box = document.getElementById(offer.dataset.draftInto);
+  const choice = offer.form && offer.form.querySelector(`input[value="${CSS.escape(offer.dataset.draftValue)}"]`);
+  if (choice) choice.checked = true;
+  if (!box.value.includes(offer.dataset.draft)) box.value = [box.value.trim(), offer.dataset.draft].filter(Boolean).join("\n");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.focus();
 });
 
 document.addEventListener("click", (event) => {

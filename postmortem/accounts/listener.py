@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 RESYNC = "resync"  # something may have been missed: read everything again
 _POLL_SECONDS = 0.2
 _LISTEN_SECONDS = 2.0
+_GATHER_SECONDS = 0.1  # what is said within it is told once, however often it changed
 _WAITING = 500
 
 Describe = Callable[[str, str], bytes | None]
@@ -131,7 +132,8 @@ class Listener:
             self._hears_now(ready)
             while self._subscriptions:
                 heard = list(listening.notifies(timeout=_LISTEN_SECONDS, stop_after=1))
-                heard += listening.notifies(timeout=0)
+                if heard:
+                    heard += listening.notifies(timeout=_GATHER_SECONDS)
                 self._tell([tuple(notice.payload.split(" ", 1)) for notice in heard])
 
     def _hear_sqlite(self, ready: threading.Event) -> None:

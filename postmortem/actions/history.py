@@ -184,7 +184,7 @@ def _of_text(version: TextVersion) -> HistoryLine:
     return HistoryLine(
         key=f"text-{version.pk}",
         at=version.begun_at,
-        by=version.written_by.name if version.written_by else "",
+        by=", ".join([version.written_by.name if version.written_by else "", *version.together]),
         action="text",
         words="wrote",
         subject=label_of(version.key),

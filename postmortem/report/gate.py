@@ -9,6 +9,8 @@ from postmortem.lib.layers import LAYERS, Layer
 
 _VERDICT_WORDS = {"in": "IN", "out": "OUT", "insufficient": "INSUFFICIENT"}
 _PATHS_SHOWN = 3
+_EARLY_STAGES = ("overview", "evidence", "changes", "attribution")
+_RECORD, _VERDICTS, _WORK, _SIGNATURES = range(4)  # the order in which what is missing is mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class ActionFacts:
     title: str
     owner: str
     owner_active: bool = True
+    has_due_date: bool = True
+    has_verification: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,21 @@ def check_gate(facts: GateFacts) -> list[GateRule]:
 def missing(rules: Sequence[GateRule]) -> list[GateRule]:
     """The rules that are not met."""
     return [rule for rule in rules if not rule.met]
+
+
+def next_step(rules: Sequence[GateRule], order: Sequence[str] = ()) -> GateRule | None:
+    """The missing rule to mend next: verdicts in the `order` of the layers, signatures when nothing else changes."""
+    places = {layer: place for place, layer in enumerate(order)}
+
+    def place(rule: GateRule) -> tuple[int, int]:
+        kind = rule.id.partition("-")[0]
+        if kind == "verdict":
+            return _VERDICTS, places.get(rule.layer or "", 0)
+        if kind == "signed":
+            return _SIGNATURES, rule.layer is None
+        return (_RECORD if rule.stage in _EARLY_STAGES else _WORK), 0
+
+    return min(missing(rules), key=place, default=None)
 
 
 def _record_rules(facts: GateFacts) -> Iterator[GateRule]:
@@ -270,6 +289,16 @@ def _action_rules(facts: GateFacts) -> Iterator[GateRule]:
                 f"owner-{action.number}", False, f"A-{action.number} has no active owner",
                 f"{action.owner} is not active any more. Hand “{action.title}” over.",
                 "actions", f"action-{action.number}",
+            )  # fmt: skip
+        if not action.has_due_date:
+            yield GateRule(
+                f"due-{action.number}", False, f"A-{action.number} has no due date",
+                f"Say when “{action.title}” is done.", "actions", f"action-{action.number}",
+            )  # fmt: skip
+        if not action.has_verification:
+            yield GateRule(
+                f"verification-{action.number}", False, f"A-{action.number} has no verification",
+                f"Say what will show that “{action.title}” works.", "actions", f"action-{action.number}",
             )  # fmt: skip
     if facts.actions and all(action.owner_active for action in facts.actions):
         yield GateRule("owners", True, "Every action item has an active owner", "", "actions", "actions")

@@ -69,12 +69,19 @@ def gate_facts(incident: Incident) -> GateFacts:
         change_count=incident.feature.changes.count(),
         finding_number=finding.number if finding else None,
         finding_stale=finding is not None and finding_is_stale(incident, finding),
-        actions=tuple(ActionFacts(item.number, item.title, item.owner.name, item.owner.is_active) for item in items),
+        actions=tuple(_action_facts(item) for item in items),
         facilitators=tuple(person.name for person in facilitators(incident)),
         facilitator_signed=sign.signed,
         facilitator_signature_withdrawn=sign.withdrawn,
         **_graph_facts(graph, check),
     )
+
+
+def _action_facts(item: ActionItem) -> ActionFacts:
+    return ActionFacts(
+        item.number, item.title, item.owner.name, item.owner.is_active,
+        has_due_date=item.due_on is not None, has_verification=bool(item.verification.strip()),
+    )  # fmt: skip
 
 
 def chart_data(incident: Incident) -> SignatureData | None:

@@ -20,6 +20,9 @@ def merge_texts(base: str, mine: str, theirs: str) -> str | None:
         return theirs
     if base == theirs:
         return mine
+    head, tail = _alike(base, mine, theirs)
+    kept_before, kept_after = base[:head], base[len(base) - tail :]
+    base, mine, theirs = (text[head : len(text) - tail] for text in (base, mine, theirs))
     long = max(map(len, (base, mine, theirs))) > _MANY_CHARACTERS
     pattern = _LINES if long else _WORDS
     start = pattern.findall(base)
@@ -43,7 +46,41 @@ def merge_texts(base: str, mine: str, theirs: str) -> str | None:
         merged += start[at:begin]
         merged += put
         at = end
-    return "".join(merged + start[at:])
+    return "".join([kept_before, *merged, *start[at:], kept_after])
+
+
+def _alike(base: str, mine: str, theirs: str) -> tuple[int, int]:
+    """How many characters all three share at the beginning and at the end, in whole lines: these need no merging.
+
+    Cut only between a line's end and a character that is no blank, so that the rest falls into the same words.
+    """
+    heads = [_shared(base, other) for other in (mine, theirs)]
+    head = min(heads)
+    at = base.rfind("\n", 0, max(head - 1, 0))
+    while at >= 0 and base[at + 1].isspace():
+        at = base.rfind("\n", 0, at)
+    head = at + 1
+    # What both share from the front counts there, also where it could be found again at the back.
+    tail = min(
+        _shared(base[before:][::-1], other[before:][::-1]) for other, before in zip((mine, theirs), heads, strict=True)
+    )
+    end = base[len(base) - tail :]
+    at = end.find("\n")
+    while 0 <= at < len(end) - 1 and end[at + 1].isspace():
+        at = end.find("\n", at + 1)
+    return head, len(end) - at - 1 if at >= 0 else 0
+
+
+def _shared(one: str, other: str) -> int:
+    """The length of the beginning that both share, by halving: Python compares slices fast."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _edits(base: list[str], changed: list[str]) -> list[_Edit]:

@@ -218,12 +218,16 @@ class SharedText(models.Model):
 
 
 class TextVersion(models.Model):
-    """What a shared text said before; saves of one person within a minute are one version."""
+    """What a shared text said before; saves of one person within a minute are one version.
+
+    Where many write at once, ten seconds of all of them are one: `written_by` began it, `together` names the others.
+    """
 
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="text_versions")
     key = models.CharField(max_length=80)
     text = models.TextField(blank=True)
     written_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    together = models.JSONField(default=list, blank=True)
     begun_at = models.DateTimeField(default=timezone.now)
     written_at = models.DateTimeField(default=timezone.now)
 

@@ -19,7 +19,13 @@ from postmortem.review.facts import ReviewFacts
 from postmortem.review.gather import review_facts
 from postmortem.review.models import ChecklistAnswer, ContributingFactor, Dissent, Evidence, SignOff, Verdict
 from postmortem.review.prefill import Prefill
-from postmortem.review.proposals import ProposedEvidence, proposed_evidence, proposed_verdict
+from postmortem.review.proposals import (
+    ProposedEvidence,
+    heard_order,
+    proposed_evidence,
+    proposed_reason,
+    proposed_verdict,
+)
 from postmortem.review.question_sets import question_set, version_of
 
 
@@ -75,7 +81,7 @@ class LayerReview:
     """One layer as the review page shows it.
 
     `proposed` ("in", "out", "insufficient" or "") and `probability` are the latest finding's word;
-    `proposals` is its evidence that nobody has adopted yet.
+    `proposals` is its evidence that nobody has adopted yet, `draft` a reason in its words.
     """
 
     layer: Layer
@@ -88,6 +94,7 @@ class LayerReview:
     probability: float | None
     finding_number: int | None
     proposals: list[ProposedEvidence]
+    draft: str
     lead: Person | None
     sign: SignState
     dissents: list[Dissent]
@@ -145,6 +152,7 @@ def review_layer(incident: Incident, layer: Layer | str) -> LayerReview:
             for proposal in proposed_evidence(finding.result if finding else None, layer)
             if (proposal.direction, proposal.text) not in there
         ],
+        draft=proposed_reason(finding.result if finding else None, layer),
         lead=_leads(incident).get(layer),
         sign=SignState(_sign_offs(incident).get(layer), rows.content_hash(layer)),
         dissents=[one for one in standing_dissents(incident) if one.layer == layer],
@@ -199,11 +207,10 @@ def _questions(
 def review_order(summaries: list[LayerSummary], suspected: str = "") -> list[LayerSummary]:
     """The layers so that the most suspected ones are heard last: who begins with them stops looking.
 
-    Last of all comes `suspected`, the layer that the team named first; before it the attribution's favourite.
+    See `heard_order`.
     """
-    known = [(summary.probability, summary) for summary in summaries if summary.probability is not None]
-    favourite = max(known, key=lambda pair: pair[0], default=(0.0, None))[1]
-    return sorted(summaries, key=lambda summary: (summary.layer == suspected, summary is favourite))
+    order = heard_order({summary.layer.value: summary.probability for summary in summaries}, suspected)
+    return sorted(summaries, key=lambda summary: order.index(summary.layer))
 
 
 def layer_summaries(incident: Incident) -> list[LayerSummary]:

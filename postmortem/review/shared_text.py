@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from postmortem.accounts.announcements import announce
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
+from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS
-from postmortem.review.editing import editing
+from postmortem.review.editing import hold_open
 from postmortem.review.merging import merge_texts
 from postmortem.review.models import ChecklistAnswer, SharedText, TextVersion
 from postmortem.review.question_sets import question_set, version_of
@@ -20,6 +23,8 @@ INCIDENT_TEXTS = ("summary", "impact", "decisions_requested", "detection_gap", "
 MEETING_NOTES = "meeting"
 MAX_TEXT = 100_000
 _ONE_VERSION = timedelta(minutes=1)
+_ONE_TOGETHER = timedelta(seconds=10)
+_CROWD = 4  # versions in ten seconds, from which on those of several people become one
 _REMEMBERED = 4_000  # characters of save ids: about a hundred saves
 
 
@@ -87,9 +92,14 @@ def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str,
     """
     key = known_key(incident, key)
     text, base = _tidy(text), _tidy(base)
-    with editing(incident, by):
-        stored = _state(incident, key)
-        if save_id and incident.shared_texts.filter(key=key, applied__contains=_mark(save_id)).exists():
+    require(by, Capability.REVIEW, incident)
+    with transaction.atomic():
+        # Everybody who saves waits for this row: each query from here on is one that thirty people wait for.
+        kind, _, rest = key.partition(".")
+        record = hold_open(incident, *([rest] if kind == "incident" else []))
+        row = incident.shared_texts.select_related("updated_by").filter(key=key).first()
+        stored = _state_of(key, row, _home(incident, kind, rest, record))
+        if save_id and row is not None and _mark(save_id) in row.applied:
             return stored
         merged = merge_texts(base, text, stored.text)
         if merged is None:
@@ -102,10 +112,10 @@ def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str,
             raise UserError(f"The text is longer than {MAX_TEXT:,} characters; shorten it or link to a document.")
         if merged == stored.text:
             return stored
-        _keep_version(incident, key, stored.text, merged, by)
-        _write(incident, key, merged, by, save_id)
+        _keep_version(incident, key, stored.text, merged, by, through_here=row is not None and row.text == stored.text)
+        written = _write(incident, key, row, merged, by, save_id)
         announce(incident.number, f"text {key}")
-        return _state(incident, key)
+    return TextState(key, merged, written.revision, by.name, written.updated_at)
 
 
 def _tidy(text: str) -> str:
@@ -139,8 +149,10 @@ def note_for_answer(
 
 
 def _state(incident: Incident, key: str) -> TextState:
+    kind, _, rest = key.partition(".")
+    record = Incident.objects.values(rest).get(pk=incident.pk) if kind == "incident" else {}
     row = incident.shared_texts.select_related("updated_by").filter(key=key).first()
-    return _state_of(key, row, _homes(incident))
+    return _state_of(key, row, _home(incident, kind, rest, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +194,23 @@ def _state_of(key: str, row: SharedText | None, homes: _Homes) -> TextState:
     )
 
 
-def _write(incident: Incident, key: str, text: str, by: Person, save_id: str) -> None:
+def _home(incident: Incident, kind: str, rest: str, record: dict[str, Any]) -> "_Homes":
+    """Where one text lives, in at most one query."""
+    homes = _Homes(incident=record, notes={}, reasons={})
+    if kind == "note":
+        homes.notes.update(incident.checklist_answers.filter(question_id=rest).values_list("question_id", "note"))
+    elif kind == "reason":
+        for reason, at in incident.verdicts.filter(layer=rest).values_list("reason", "decided_at"):
+            homes.reasons[rest] = (reason, at)
+    return homes
+
+
+def _write(  # noqa: PLR0917
+    incident: Incident, key: str, row: SharedText | None, text: str, by: Person, save_id: str
+) -> SharedText:
     now = timezone.now()
     kind, _, rest = key.partition(".")
-    row = incident.shared_texts.filter(key=key).first() or SharedText(incident=incident, key=key, revision=0)
+    row = row or SharedText(incident=incident, key=key, revision=0)
     row.text, row.updated_by, row.updated_at, row.revision = text, by, now, row.revision + 1
     if save_id:
         row.applied = (row.applied + _mark(save_id))[-_REMEMBERED:]
@@ -194,23 +219,32 @@ def _write(incident: Incident, key: str, text: str, by: Person, save_id: str) ->
         Incident.objects.filter(pk=incident.pk).update(**{rest: text}, updated_at=now, revision=F("revision") + 1)
     elif kind == "note":
         incident.checklist_answers.filter(question_id=rest).update(note=text)
+    return row
 
 
 def _mark(save_id: str) -> str:
     return f"{save_id[:40]} "
 
 
-def _keep_version(incident: Incident, key: str, before: str, after: str, by: Person) -> None:
+def _keep_version(incident: Incident, key: str, before: str, after: str, by: Person, *, through_here: bool) -> None:
+    """Remember what the text says now. `through_here`: what stood there was itself saved through this module."""
     now = timezone.now()
-    last = incident.text_versions.filter(key=key).order_by("begun_at", "id").last()
-    if last is None or last.text != before:
+    latest = list(incident.text_versions.filter(key=key).order_by("-begun_at", "-id").defer("text")[:_CROWD])
+    last = latest[0] if latest else None
+    if last is None or not through_here:
         # What stood there was written through another door; its words are kept too.
         if before or last is not None:
             TextVersion.objects.create(
                 incident=incident, key=key, text=before, written_by=None, begun_at=now, written_at=now
             )
-        last = None
+        latest, last = [], None
     if last is not None and last.written_by_id == by.pk and now - last.begun_at < _ONE_VERSION:
         TextVersion.objects.filter(pk=last.pk).update(text=after, written_at=now)
-    else:
-        TextVersion.objects.create(incident=incident, key=key, text=after, written_by=by, begun_at=now, written_at=now)
+        return
+    crowded = len(latest) == _CROWD and now - latest[-1].begun_at < _ONE_TOGETHER
+    if crowded and last is not None and last.written_by_id is not None and now - last.begun_at < _ONE_TOGETHER:
+        # Many write at once: a copy of the whole text for every line of everybody would grow with its square.
+        names = last.together if by.name in last.together else [*last.together, by.name]
+        TextVersion.objects.filter(pk=last.pk).update(text=after, written_at=now, together=names)
+        return
+    TextVersion.objects.create(incident=incident, key=key, text=after, written_by=by, begun_at=now, written_at=now)

@@ -40,6 +40,7 @@ class ActionForm(forms.Form):
 
     title = forms.CharField(
         max_length=200,
+        widget=forms.TextInput(attrs={"autofocus": True}),
         help_text="What will be different, as one sentence.",
         error_messages={"required": "Say what will be done."},
     )

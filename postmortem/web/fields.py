@@ -17,9 +17,10 @@ class MomentWidget(forms.DateTimeInput):
     """The browser's own date and time picker, in UTC."""
 
     input_type = "datetime-local"
+    # With `max` browsers take years of four digits and go on to the hours by themselves.
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
-        super().__init__(attrs=(attrs or {}) | {"step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+        super().__init__(attrs=(attrs or {}) | {"step": "1", "max": "9999-12-31T23:59:59"}, format="%Y-%m-%dT%H:%M:%S")
 
 
 class MomentField(forms.Field):

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.actions import selectors as actions
 from postmortem.actions import services as action_services
+from postmortem.actions.graph_editing import adopt_suggestion, suggestions
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import EditConflict, UserError
@@ -38,7 +39,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
 def factor_add(request: HttpRequest, number: str) -> HttpResponse:
     """Add a contributing factor; without a factor that it led to, it leads to the impact."""
     incident = open_incident(request, number, Capability.REVIEW)
-    form = NewFactorForm(request.POST, incident=incident)
+    form = NewFactorForm(request.POST, incident=incident, auto_id="factor_%s")
     if form.is_valid():
         fields = {name: form.cleaned_data[name] for name in ("kind", "layer", "text", "change", "leads_to")}
         try:
@@ -50,6 +51,17 @@ def factor_add(request: HttpRequest, number: str) -> HttpResponse:
         except UserError as error:
             form.add_error("text", str(error))
     return _render(request, incident, new_form=form)
+
+
+@require_POST
+def factor_adopt(request: HttpRequest, number: str) -> HttpResponse:
+    """Add a factor that the latest attribution run suggests."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    try:
+        return _back(incident, adopt_suggestion(incident=incident, by=request.user, key=request.POST.get("key", "")))
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("review", args=[incident.number]) + "#factors")
 
 
 @require_POST
@@ -170,7 +182,9 @@ def _render(
     check = check_graph(graph)
     items = timeline(incident)
     if new_form is None:
-        new_form = NewFactorForm(incident=incident, initial={"layer": request.GET.get("layer", "")[:20]})
+        new_form = NewFactorForm(
+            incident=incident, auto_id="factor_%s", initial={"layer": request.GET.get("layer", "")[:20]}
+        )
     context = {
         "summaries": selectors.review_order(summaries, incident.suspected_layer),
         "factors": _factor_rows(request, incident, graph, forms_of or {}),
@@ -180,6 +194,7 @@ def _render(
         "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
         "outline": outline(graph),
         "new_form": new_form,
+        "suggestions": suggestions(incident) if may(request.user, Capability.REVIEW, incident) else [],
         "next_layer": selectors.review_order(summaries, incident.suspected_layer)[0].layer.value,
         "conflict": conflict,
         "timeline": short_timeline(items, _TIMELINE_SHOWN),
@@ -238,6 +253,7 @@ urlpatterns = [
     path("incidents/<str:number>/review/", page, name="review"),
     path("incidents/<str:number>/review/sign/", sign_whole, name="review-sign"),
     path("incidents/<str:number>/review/factors/add/", factor_add, name="factor-add"),
+    path("incidents/<str:number>/review/factors/adopt/", factor_adopt, name="factor-adopt"),
     path("incidents/<str:number>/review/factors/<int:pk>/edit/", factor_edit, name="factor-edit"),
     path("incidents/<str:number>/review/factors/<int:pk>/remove/", factor_remove, name="factor-remove"),
     path("incidents/<str:number>/review/factors/<int:pk>/connect/", factor_connect, name="factor-connect"),

@@ -319,7 +319,7 @@ def _render(
         "chosen_verdict": verdict_form["value"].value(),
         "conflict": conflict,
         "stored_verdict": dict(Verdict.Value.choices).get(str(conflict.current.get("value")), "") if conflict else "",
-        "factor_form": NewFactorForm(incident=incident, initial={"layer": layer.value}),
+        "factor_form": NewFactorForm(incident=incident, auto_id="factor_%s", initial={"layer": layer.value}),
         "blocked": blocked_by_order(incident, layer, set(incident.verdicts.values_list("layer", flat=True))),
         "may_decide": may(request.user, Capability.DECIDE, incident, layer),
         "may_sign": may(request.user, Capability.SIGN, incident, layer),

@@ -56,6 +56,19 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+def choose_keys(request: HttpRequest) -> HttpResponse:
+    """Switch the shortcuts of a single key off or on, for this browser (WCAG 2.1.4)."""
+    response = redirect("account")
+    if request.POST.get("keys") == "off":
+        response.set_cookie("keys", "off", max_age=_YEAR_SECONDS, samesite="Lax")
+        messages.success(request, "Single keys do nothing any more in this browser.")
+    else:
+        response.delete_cookie("keys")
+        messages.success(request, "Single keys work again in this browser.")
+    return response
+
+
+@require_POST
 def choose_time_zone(request: HttpRequest) -> HttpResponse:
     """Show times on the person's own clock beside UTC."""
     try:
@@ -110,6 +123,7 @@ urlpatterns = [
         name="pass-phrase",
     ),
     path("account/theme/", choose_theme, name="theme"),
+    path("account/keys/", choose_keys, name="keys"),
     path("account/time-zone/", choose_time_zone, name="time-zone"),
     path("account/tokens/", make_token, name="token-new"),
     path("account/tokens/<str:key>/revoke/", revoke_token, name="token-revoke"),

@@ -12,8 +12,10 @@ from postmortem.attribution.selectors import finding_is_stale, latest_finding
 from postmortem.incidents.models import Incident, Participant, ParticipantRole, Status
 from postmortem.incidents.permissions import Capability, capabilities, require
 from postmortem.incidents.selectors import get_incident
-from postmortem.report.gate import GateRule
+from postmortem.lib.layers import LAYERS
+from postmortem.report.gate import GateRule, next_step
 from postmortem.report.selectors import gate
+from postmortem.review.proposals import heard_order, proposed_verdict
 from postmortem.traces.selectors import evidence_counts
 
 
@@ -40,11 +42,18 @@ class Workspace:
     facilitator: str
     may: dict[str, bool]
     published: bool
+    layer_order: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[tuple[GateRule, str]]:
         """Rules that still stand between this incident and publication, each with where it is mended."""
         return [(rule, rule_url(self.incident, rule)) for rule in self.rules if not rule.met]
+
+    @property
+    def next_step(self) -> tuple[GateRule, str] | None:
+        """What is best mended next, with where; None when nothing is missing."""
+        rule = next_step(self.rules, self.layer_order)
+        return None if rule is None else (rule, rule_url(self.incident, rule))
 
     @property
     def met(self) -> list[GateRule]:
@@ -99,8 +108,10 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
         state, icon, line = _stage_state(name, open_rules, len(rules), lines.get(name, ""), published)
         url = reverse(route, args=[incident.number])
         stages.append(Stage(name=name, label=label, key=key, url=url, state=state, icon=icon, line=line))
+    probabilities = {layer.value: proposed_verdict(finding.result if finding else None, layer)[1] for layer in LAYERS}
     return Workspace(
         stages=stages,
+        layer_order=tuple(layer.value for layer in heard_order(probabilities, incident.suspected_layer)),
         rules=rules,
         incident=incident,
         facilitator=facilitator or "",

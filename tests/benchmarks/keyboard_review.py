@@ -1,11 +1,12 @@
-"""From attribution to a passable gate by keyboard alone: how many keystrokes, steps and seconds?
+"""From attribution to a passable gate by keyboard alone: how many keystrokes, steps and minutes?
 
-    python -m tests.benchmarks.keyboard_review
+    python -m tests.benchmarks.keyboard_review [--incident INC-2026-0003] [--port 8731]
 
-Loads the example incidents, takes INC-2026-0005 (its attribution is run, nothing is decided) and walks it with
-Chromium through the pages: no mouse, no address typed. Prints what was pressed. The time of a person is estimated by
-the keystroke-level model of Card, Moran and Newell (1980): 0.28 s a key, 1.35 s of thought before each step, and the
-time that the pages took. One person facilitates and leads every layer, so that nobody has to change seats.
+Loads the five example incidents with their attribution run and nothing decided, and walks each with Chromium
+through the pages as somebody who knows its story: no mouse, no address typed, every word typed letter by letter. The
+walk ends when the gate misses nothing. The time of a person: three keystrokes a second, 1.35 s of thought before each
+page or form (Card, Moran and Newell 1980, the operator M), and the time that the pages took. One person facilitates
+and leads every layer, so that nobody has to change seats.
 """
 
 import argparse
@@ -15,24 +16,103 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NUMBER, PERSON, PASS_PHRASE, PORT = "INC-2026-0005", "helen@example.org", "keyboard alone, please", 8731
-KEY_SECONDS, THOUGHT_SECONDS = 0.28, 1.35
-REASON = "Exposed and unexposed traces of the same hours do not differ."
-PREPARE = f"""
+PERSON, PASS_PHRASE = "helen@example.org", "keyboard alone, please"
+KEY_SECONDS, THOUGHT_SECONDS = 1 / 3, 1.35
+PREPARE = """
+import os, shutil, tempfile
 from pathlib import Path
-from postmortem.accounts.models import Person
+from django.contrib.auth import get_user_model
 from postmortem.incidents.models import Incident
 from postmortem.pipeline.examples import load_story
-load_story(Path("fixtures/traffic-mix"), pass_phrase="{PASS_PHRASE}")
-incident, helen = Incident.objects.get(number="{NUMBER}"), Person.objects.get(email="{PERSON}")
-incident.participants.filter(role="layer_lead").update(person=helen)
+for story in sorted(Path("fixtures").glob("*/incident.json")):
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / story.parent.name
+        shutil.copytree(story.parent, copy, ignore=shutil.ignore_patterns("review.json"))
+        load_story(copy, pass_phrase=os.environ["PASS_PHRASE"])
+helen = get_user_model().objects.get(email="helen@example.org")
+for incident in Incident.objects.all():
+    incident.participants.filter(role__in=["layer_lead", "facilitator"]).update(person=helen)
 """
+
+
+@dataclass(frozen=True)
+class Told:
+    """What somebody who knows the story decides: verdicts with reasons, factors, what will be done."""
+
+    verdicts: dict[str, tuple[str, str]]
+    factors: list[tuple[str, str, str]]  # layer, its first letters in the list of kinds, words
+    actions: list[str]  # titles, in the order in which the page asks for them
+    texts: dict[str, str] = field(default_factory=dict)
+    mitigated: str = ""
+
+
+STORIES = {
+    "INC-2026-0001": Told(
+        {
+            "retrieval": ("out", "The articles on warranty reach a tenth of the traces, and those fell no more."),
+            "infrastructure": ("in", "The cache served wrong answers after the rollback; the alert averages a day."),
+            "prompt": ("in", "Exposed users of the canary fell in the hour that they got prompt 7; others did not."),
+            "model": ("out", "On the old and the new snapshot answers of the same hours fall alike."),
+        },
+        [
+            ("prompt", "t", "Answer prompt 7 lost “Answer only from the articles”"),
+            ("infrastructure", "d", "The alert averages all prompts over 24 h"),
+        ],
+        ["Refuse promotion while exposed users score worse", "Alert on grounded answers per prompt, 2 h mean"],
+    ),
+    "INC-2026-0002": Told(
+        {
+            "prompt": ("insufficient", "Nothing on the traces says which examples a request was given."),
+            "infrastructure": ("in", "The cache kept stale answers for 48 h."),
+            "retrieval": ("in", "Queries used helix-3 and the index helix-2 in every region that fell."),
+            "model": ("out", "On both snapshots, questions of the same hours and region do alike."),
+        },
+        [
+            ("retrieval", "t", "Queries used helix-3, the index helix-2"),
+            ("infrastructure", "a", "The answer cache kept stale answers for 48 h"),
+        ],
+        ["Refuse to start when the encoders differ", "Empty the cache when the encoder changes"],
+    ),
+    "INC-2026-0003": Told(
+        {
+            "retrieval": ("out", "No retrieval runs in this application."),
+            "infrastructure": ("out", "The release reached every model; only orion-large fell."),
+            "prompt": ("out", "Both prompt versions fell alike on orion-large."),
+            "model": ("in", "The served snapshot moved under the same name in the hour of the onset."),
+        },
+        [("model", "t", "The provider served another snapshot under the same name")],
+        ["Record the served model id and alert when it moves"],
+    ),
+    "INC-2026-0004": Told(
+        {
+            "prompt": ("out", "Prompt tokens of our own requests did not change."),
+            "retrieval": ("out", "Retrieval took as long as before."),
+            "infrastructure": ("in", "Free and team customers in eu-west share a queue with very long prompts."),
+            "model": ("out", "The decode rate did not change."),
+        },
+        [("infrastructure", "t", "A product with very long prompts was put into the same queue")],
+        ["Give every product a queue of its own"],
+    ),
+    "INC-2026-0005": Told(
+        {
+            "prompt": ("out", "Segments on the canary and off it rate as they did."),
+            "retrieval": ("out", "The video index reached no trace."),
+            "infrastructure": ("out", "The release reached all segments; none of them fell."),
+            "model": ("out", "Temperature 0.4 and 0.2 are rated alike within each segment."),
+        },
+        [("prompt", "l", "The prompt was never tried on students before the campaign")],
+        ["Try every new kind of request before a campaign"],
+        {"impact": "Students got answers that help them less."},
+        "2026-10-16T09:00",
+    ),
+}  # fmt: skip
 
 
 class Keyboard:
@@ -59,7 +139,11 @@ class Keyboard:
         self.page.keyboard.type(text)
         self.typed += len(text)
 
-    def tab_to(self, selector: str, most: int = 60) -> None:
+    def there(self, selector: str) -> bool:
+        """Whether the page shows it."""
+        return self.page.locator(selector).count() > 0
+
+    def tab_to(self, selector: str, most: int = 90) -> None:
         """Tab until the element has the cursor, counting every Tab. Raises SystemExit when it is not reached."""
         for _ in range(most):
             if self.page.locator(selector).first.evaluate("(one) => one === document.activeElement"):
@@ -67,69 +151,141 @@ class Keyboard:
             self.press("Tab")
         raise SystemExit(f"{selector} is not reached by {most} tabs.")
 
+    def choose(self, selector: str, value: str, letter: str) -> None:
+        """Go to a list and press the first letter of an option until it is the one; nothing if it is already."""
+        box = self.page.locator(selector).first
+        if box.input_value() == value:
+            return
+        self.tab_to(selector)
+        for _ in range(4):
+            if box.input_value() == value:
+                return
+            self.press(letter)
+        raise SystemExit(f"{selector} offers no {value}.")
 
-def walk(keys: Keyboard) -> None:
-    """Record, four layers, a factor, its actions, the signatures."""
-    page = keys.page
-    keys.press("g", "o", step=True)
-    # The texts and times that the gate asks for: its first missing rule leads to the form.
-    keys.press("m", step=True)
-    for name, text in (("impact", "Trial users got less help."),):
+
+def missing(page: Page) -> list[str]:
+    """Titles of what the gate misses, from the overview."""
+    return page.locator("#missing ul > li > div > p.strong").all_inner_texts()
+
+
+KINDS = {"t": "trigger", "d": "detection_gap", "a": "amplifier", "l": "latent_condition"}
+MOST_STEPS = 60
+
+
+def walk(keys: Keyboard, told: Told) -> None:
+    """Mend what is missing, one thing after the other, until the rail offers to publish."""
+    factors, titles = list(told.factors), iter(told.actions)
+    for _ in range(MOST_STEPS):
+        href = keys.page.locator('[data-hotkey="m"]').get_attribute("href") or ""
+        if href.endswith("/report/"):
+            return
+        keys.press("m", step=True)
+        path, _, anchor = href.partition("#")
+        place = path.rstrip("/").rsplit("/", 1)[-1]
+        if place == "edit":
+            fill_record(keys, told)
+        elif anchor in ("verdict", "evidence"):
+            for shortcut in ("y", "p"):
+                if keys.there(f'[data-hotkey="{shortcut}"]'):
+                    keys.press(shortcut, step=True)
+            decide(keys, *told.verdicts[place])
+        elif anchor in ("factors", "graph"):
+            wanted = next((one for one in factors if one[0] == place), factors[0])
+            factors.remove(wanted)
+            add_factor(keys, *wanted)
+        elif place == "actions":
+            keys.press("c", step=True)
+            if not keys.page.locator("#id_title").input_value():
+                keys.type(next(titles))
+            finish_action(keys)
+        elif anchor == "sign-off":
+            keys.press("s", step=True)
+        else:
+            raise SystemExit(f"Nobody told how {href} is mended.")
+    raise SystemExit("The gate is not passable after so many steps.")
+
+
+def fill_record(keys: Keyboard, told: Told) -> None:
+    """Texts and times that the record lacks."""
+    for name, text in told.texts.items():
         keys.tab_to(f"#id_{name}")
-        keys.press("Control+End")
         keys.type(text)
-    keys.tab_to("#id_mitigated_at")
-    keys.type("10162026" + "\t" + "090000AM")
+    if told.mitigated:
+        keys.tab_to("#id_mitigated_at")
+        date, clock = told.mitigated.split("T")
+        year, month, day = date.split("-")
+        keys.type(f"{month}{day}{year}{clock.replace(':', '')}00AM")
     keys.press("Control+Enter", step=True)
-    keys.press("g", "r", step=True)
-    for _ in range(4):
-        keys.press("]", step=True)
-        for shortcut in ("y", "p"):
-            if page.locator(f'[data-hotkey="{shortcut}"]').count():
-                keys.press(shortcut, step=True)
-        keys.press("o")
-        keys.type(REASON)
-        keys.press("Control+Enter", step=True)
-    keys.press("g", "r", step=True)
-    if page.locator("details#new-factor:not([open])").count():
-        keys.press("n")
-    keys.tab_to("#id_text")
-    keys.type("The campaign brought requests that the prompt was never tried on")
-    keys.tab_to("#id_layer")
-    keys.type("p")
+
+
+def add_factor(keys: Keyboard, layer: str, kind: str, words: str) -> None:
+    """What contributed, in a person's words."""
+    keys.press("n")
+    keys.type(words)
+    keys.choose("#factor_kind", KINDS[kind], kind)
+    keys.choose("#factor_layer", layer, layer[0])
     keys.press("Control+Enter", step=True)
-    keys.press("g", "a", step=True)
-    while page.locator('[data-hotkey="c"]').count():
-        keys.press("c", step=True)
-        keys.type("Try every new kind of request before a campaign")
+
+
+def decide(keys: Keyboard, value: str, reason: str) -> None:
+    """A verdict and why: what the attribution says where it says the same, else a person's own words."""
+    offer = keys.page.locator('[data-hotkey="a"]')
+    if offer.count() and offer.get_attribute("data-draft-value") == value:
+        keys.press("a")
         keys.press("Control+Enter", step=True)
-    keys.press("g", "r", step=True)
-    keys.press("s", step=True)
+        return
+    keys.press({"in": "i", "out": "o", "insufficient": "u"}[value])
+    keys.type(reason)
+    keys.press("Control+Enter", step=True)
+
+
+def finish_action(keys: Keyboard) -> None:
+    """Send the form; what it lacks is chosen first."""
+    if not keys.page.evaluate("document.activeElement.form"):
+        keys.tab_to("#id_title")
+    if keys.page.locator("#id_owner").input_value() == "":
+        keys.tab_to("#id_owner")
+        keys.type("Hel")
+    if (
+        keys.page.locator("#id_threshold").input_value() == ""
+        and keys.page.locator("#id_verification").input_value() == ""
+    ):
+        keys.tab_to("#id_verification")
+        keys.type("Seen on the dashboard for 7 days")
+    keys.press("Control+Enter", step=True)
 
 
 def main() -> None:
-    """Prepare, serve, walk, count."""
+    """Prepare, serve, walk each, count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args()
+    parser.add_argument("--incident", choices=sorted(STORIES), action="append")
+    parser.add_argument("--port", type=int, default=8731)
+    parser.add_argument("--prepared", type=Path, help="keep the loaded examples in this folder for the next time")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "POSTMORTEM_DATA_DIR": folder}
+        environment = {**os.environ, "POSTMORTEM_DATA_DIR": folder, "PASS_PHRASE": PASS_PHRASE}
+        environment.pop("DATABASE_URL", None)
         manage = [sys.executable, "manage.py"]
-        subprocess.run([*manage, "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-        subprocess.run([*manage, "collectstatic", "--noinput", "-v0"], cwd=ROOT, env=environment, check=True)
-        subprocess.run([*manage, "shell", "-v0", "-c", PREPARE], cwd=ROOT, env=environment, check=True)
+        if options.prepared and options.prepared.exists():
+            shutil.copytree(options.prepared, folder, dirs_exist_ok=True)
         sys.path.insert(0, str(ROOT / "tools"))
-        from serve import web_command
+        from serve import prepare, web_command
 
-        server = subprocess.Popen(web_command("127.0.0.1", PORT), cwd=ROOT, env=environment)
+        prepare(environment)
+        if not (options.prepared and options.prepared.exists()):
+            subprocess.run([*manage, "shell", "-v0", "-c", PREPARE], cwd=ROOT, env=environment, check=True)
+            if options.prepared:
+                shutil.copytree(folder, options.prepared)
+        server = subprocess.Popen(web_command("127.0.0.1", options.port), cwd=ROOT, env=environment)
         try:
-            _run()
+            _run(f"http://127.0.0.1:{options.port}", options.incident or sorted(STORIES))
         finally:
             server.terminate()
             server.wait(10)
 
 
-def _run() -> None:
-    base = f"http://127.0.0.1:{PORT}"
+def _run(base: str, numbers: list[str]) -> None:
     for _ in range(100):
         try:
             httpx.get(f"{base}/sign-in/")
@@ -138,25 +294,35 @@ def _run() -> None:
             time.sleep(0.3)
     with sync_playwright() as playwright:
         path = os.environ.get("POSTMORTEM_TEST_BROWSER") or shutil.which("chromium")
-        page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
-        page.set_default_timeout(30_000)
-        page.goto(f"{base}/sign-in/")
-        page.get_by_label("E-mail").fill(PERSON)
-        page.get_by_label("Pass phrase").fill(PASS_PHRASE)
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"{base}/")
-        page.goto(f"{base}/incidents/{NUMBER}/attribution/")
-        keys = Keyboard(page)
-        try:
-            walk(keys)
-        finally:
-            page.screenshot(path=str(Path(tempfile.gettempdir()) / "keyboard_review.png"), full_page=True)
-        waited = time.monotonic() - keys.began
-        page.goto(f"{base}/incidents/{NUMBER}/")
-        missing = page.locator("#missing ul li p.strong").all_inner_texts()
-        person = (keys.keys + keys.typed) * KEY_SECONDS + keys.steps * THOUGHT_SECONDS + waited
-        print(f"{keys.keys} keys and {keys.typed} letters in {keys.steps} steps; pages took {waited:.0f} s")
-        print(f"A person needs about {person / 60:.1f} min; missing at the end: {missing or 'nothing'}")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for number in numbers:
+            _walk_one(browser, base, number)
+        browser.close()
+
+
+def _walk_one(browser: Browser, base: str, number: str) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    page.goto(f"{base}/sign-in/")
+    page.get_by_label("E-mail").fill(PERSON)
+    page.get_by_label("Pass phrase").fill(PASS_PHRASE)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{base}/")
+    page.goto(f"{base}/incidents/{number}/attribution/")
+    keys = Keyboard(page)
+    try:
+        walk(keys, STORIES[number])
+    finally:
+        page.screenshot(path=str(Path(tempfile.gettempdir()) / f"keyboard-{number}.png"), full_page=True)
+    waited = time.monotonic() - keys.began
+    page.goto(f"{base}/incidents/{number}/")
+    person = (keys.keys + keys.typed) * KEY_SECONDS + keys.steps * THOUGHT_SECONDS + waited
+    print(
+        f"{number}: {keys.keys} keys and {keys.typed} letters in {keys.steps} steps, pages took {waited:.0f} s: "
+        f"{person / 60:.1f} min for a person; missing at the end: {missing(page) or 'nothing'}",
+        flush=True,
+    )
+    page.close()
 
 
 if __name__ == "__main__":

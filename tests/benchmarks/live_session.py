@@ -1,11 +1,12 @@
 """Thirty reviewers on one incident, two server processes: is a word lost, and how soon do others see it?
 
-    python -m tests.benchmarks.live_session [--seconds 300] [--reviewers 30]
+    python -m tests.benchmarks.live_session [--seconds 300] [--reviewers 30] [--one-text]
 
 Uses DATABASE_URL if it is set (`tools/postgres.py -- python -m tests.benchmarks.live_session` for PostgreSQL),
 else a SQLite file in a temporary folder. Half of the reviewers are on each process; each has its page's stream open
-and adds a line to the note of one question every two seconds; two to four
-reviewers share each note. Prints lost lines, errors, and the time from a save to its arrival on the other process.
+and adds a line to the note of one question every two seconds; two to four reviewers share each note, or with
+--one-text all of them write into one. Prints lost lines, errors, how long a save took, and the time from a save to
+its arrival on the other process.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from os.path import commonprefix
 from pathlib import Path
 
 import httpx
@@ -35,10 +37,12 @@ QUESTIONS = [question.id for question in load_checklist().sections[LAYERS[0]]]
 class Reviewer:
     """Signs in, listens, writes, and remembers when it saw whose line."""
 
-    def __init__(self, number: int, base: str) -> None:
+    def __init__(self, number: int, base: str, *, one_text: bool) -> None:
         self.number, self.base = number, base
         self.client = httpx.Client(base_url=base, timeout=30)
-        self.key, self.text = f"note.{QUESTIONS[number // 2 % len(QUESTIONS)]}", ""
+        question = QUESTIONS[0 if one_text else number // 2 % len(QUESTIONS)]
+        self.key, self.text = f"note.{question}", ""
+        self.took: list[float] = []
         self.sent: dict[str, float] = {}
         self.errors: list[str] = []
         self.seen: dict[str, float] = {}
@@ -61,7 +65,7 @@ class Reviewer:
 
     def listen(self) -> None:
         """Note the moment at which each line was first seen."""
-        kind = ""
+        kind, last = "", {}
         try:
             with self.client.stream("GET", f"/incidents/{NUMBER}/live/stream/", timeout=60) as answer:
                 if answer.status_code != 200:
@@ -74,7 +78,11 @@ class Reviewer:
                     elif line.startswith("data: ") and kind == "text":
                         data = json.loads(line[6:])
                         now = time.monotonic()
-                        for one in data["text"].splitlines():
+                        # Only what is new is looked at: thirty readers of a long text share this one process.
+                        before = last.get(data["key"], "")
+                        last[data["key"]] = data["text"]
+                        at = commonprefix([before, data["text"]]).rfind("\n") + 1  # noqa: RUF071
+                        for one in data["text"][at:].splitlines():
                             self.seen.setdefault(one, now)
         except httpx.HTTPError as error:
             if not self.stopping:
@@ -99,6 +107,7 @@ class Reviewer:
                 )
                 if answer.status_code == 200:
                     self.text = answer.json()["text"]
+                    self.took.append(time.monotonic() - began)
                 else:
                     self.errors.append(f"save {answer.status_code} {answer.text[:80]}")
             except httpx.HTTPError as error:
@@ -111,14 +120,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--reviewers", type=int, default=30)
+    parser.add_argument("--one-text", action="store_true", help="all of them write into one note")
+    parser.add_argument("--port", type=int, default=8711, help="of the first server; the second has the next")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "POSTMORTEM_DATA_DIR": folder}
         _prepare(environment, options.reviewers)
-        ports = (8711, 8712)
+        ports = (options.port, options.port + 1)
         servers = [_serve(environment, port) for port in ports]
         try:
-            people = [Reviewer(number, f"http://127.0.0.1:{ports[number % 2]}") for number in range(options.reviewers)]
+            people = [
+                Reviewer(number, f"http://127.0.0.1:{ports[number % 2]}", one_text=options.one_text)
+                for number in range(options.reviewers)
+            ]
             for base in {one.base for one in people}:
                 _wait(base)
             for one in people:
@@ -162,6 +176,11 @@ def _run(people: list[Reviewer], seconds: float) -> None:
     print(
         f"{len(sent)} saves by {len(people)} reviewers on 2 processes in {seconds:.0f} s: {len(lost)} lost, "
         f"{doubled} doubled, {len(errors)} errors{': ' + errors[0] if errors else ''}"
+    )
+    took = sorted(second for one in people for second in one.took)
+    print(
+        f"A save took {statistics.median(took):.2f} s (median), {took[int(len(took) * 0.95)]:.2f} s (95th percentile); "
+        f"the longest text has {max(len(one['text']) for one in texts):,} characters"
     )
     print(
         f"Seen on the other process after {statistics.median(delays):.2f} s (median), "

@@ -1,9 +1,12 @@
 """Merging loses nobody's words."""
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postmortem.review import merging
 from postmortem.review.merging import merge_texts
 
 WORDS = st.lists(st.sampled_from(["the ", "index ", "was ", "built ", "\n", "twice. "]), max_size=12).map("".join)
@@ -40,6 +43,15 @@ def test_what_only_one_person_did_survives(base: str, mine: str, theirs: str) ->
     assert merge_texts(base, base, theirs) == theirs
     appended = merge_texts(base, base + "|mine|", base + "|theirs|")
     assert appended is not None and "|mine|" in appended and "|theirs|" in appended
+
+
+@settings(max_examples=100, deadline=None)
+@given(WORDS, WORDS, WORDS, WORDS)
+def test_what_is_alike_around_changes_nothing(around: str, base: str, mine: str, theirs: str) -> None:
+    with_it = [f"{around}{text}{around}" for text in (base, mine, theirs)]
+    with patch.object(merging, "_alike", lambda *texts: (0, 0)):
+        expected = merge_texts(*with_it)
+    assert merge_texts(*with_it) == expected
 
 
 def test_long_texts_are_merged_by_lines_in_time() -> None:
