@@ -44,6 +44,7 @@ _VERBS = {
     "risk.accept": "accepted the risk of", "risk.withdraw": "took back the accepted risk of",
     "action.add": "added the action", "action.update": "changed the action", "action.status": "moved on the action",
     "action.hand_over": "handed over the action", "action.check": "checked the action",
+    "action.remind": "reminded of the action", "action.regression": "exported the regression case of",
     "action.plan": "planned the verification of",
     "review.sign": "signed", "review.unsign": "took back the signature on", "report.publish": "published",
     "meeting.start": "started the meeting", "meeting.move": "moved the meeting on to",

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
+from postmortem.actions.schedule import LEVELS
 from postmortem.actions.verification import COMPARISONS, OUTCOMES
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import LAYER_CHOICES
@@ -100,3 +101,22 @@ class VerificationCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.outcome}"
+
+
+class Reminder(models.Model):
+    """One person was told of an unfinished item on one day. Rows are only ever added."""
+
+    action = models.ForeignKey(ActionItem, on_delete=models.CASCADE, related_name="reminders")
+    level = models.CharField(max_length=10, choices=LEVELS)
+    to = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    sent_on = models.DateField()
+
+    class Meta:
+        ordering: ClassVar = ["-sent_on", "-id"]
+        constraints: ClassVar = [
+            # Two workers cannot both tell somebody of an item on one day.
+            models.UniqueConstraint(fields=["action", "to", "sent_on"], name="reminder_once_a_day")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.level} {self.sent_on}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -9,7 +10,8 @@ from rest_framework.response import Response
 
 from postmortem.accounts.models import Person
 from postmortem.actions import following, many, selectors, services
-from postmortem.actions.models import ActionItem, VerificationCheck, VerificationPlan
+from postmortem.actions.models import ActionItem, Reminder, VerificationCheck, VerificationPlan
+from postmortem.actions.regression import regression_case
 from postmortem.actions.verification import Plan
 from postmortem.api.accounts import PersonSerializer
 from postmortem.api.base import IncidentView
@@ -85,6 +87,17 @@ class CheckSerializer(serializers.ModelSerializer):
             "checked_by", "checked_at", "plan", "outcome", "window_start", "window_end", "count", "mean", "low", "high",
             "sentence",
         )  # fmt: skip
+
+
+class ReminderSerializer(serializers.ModelSerializer):
+    """A reminder: level soon, overdue or escalated."""
+
+    action = serializers.IntegerField(source="action.number")
+    to = serializers.CharField(source="to.name")
+
+    class Meta:
+        model = Reminder
+        fields = ("action", "level", "to", "sent_on")
 
 
 class AlikeSerializer(serializers.Serializer):
@@ -214,6 +227,27 @@ class ChecksView(_ActionsView):
         """Judge the plan on the traces that are there now."""
         check = following.check_action(action=self.item(action), by=self.person)
         return Response(CheckSerializer(check).data, status=status.HTTP_201_CREATED)
+
+
+class RegressionView(_ActionsView):
+    """The regression case of a verified item."""
+
+    @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request, number: str, action: int) -> Response:
+        """`items`: bodies of Langfuse's `POST /api/public/dataset-items`, texts masked."""
+        return Response({"items": regression_case(action=self.item(action), by=self.person)})
+
+
+class RemindersView(_ActionsView):
+    """Who was told of which unfinished item."""
+
+    serializer_class = ReminderSerializer
+
+    @extend_schema(responses=ReminderSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """Newest first."""
+        rows = Reminder.objects.filter(action__incident=self.incident).select_related("action", "to")
+        return self.page(rows, ReminderSerializer)
 
 
 class AlikeView(_ActionsView):

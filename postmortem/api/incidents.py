@@ -19,6 +19,7 @@ from postmortem.incidents.models import (
     Visibility,
     Worse,
 )
+from postmortem.insights.watching import recurrences
 from postmortem.lib.layers import LAYER_CHOICES
 
 
@@ -179,3 +180,35 @@ class OneParticipantView(IncidentView):
         participant = self.found(selectors.participants(self.incident), pk=pk)
         services.remove_participant(incident=self.incident, by=self.person, participant=participant)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class UnfinishedSerializer(serializers.Serializer):
+    """An item of a closed incident that was never finished."""
+
+    number = serializers.IntegerField()
+    title = serializers.CharField()
+    owner = serializers.CharField(source="owner.name")
+    due_on = serializers.DateField()
+    status = serializers.CharField()
+
+
+class RecurrenceSerializer(serializers.Serializer):
+    """A closed incident that looks like this one."""
+
+    number = serializers.CharField(source="incident.number")
+    title = serializers.CharField(source="incident.title")
+    layers = serializers.ListField(source="shared.layers", child=serializers.CharField())
+    patterns = serializers.ListField(source="shared.patterns", child=serializers.CharField())
+    targets = serializers.ListField(source="shared.targets", child=serializers.CharField())
+    unfinished = UnfinishedSerializer(many=True)
+
+
+class RecurrencesView(IncidentView):
+    """Closed incidents that look like this one."""
+
+    serializer_class = RecurrenceSerializer
+
+    @extend_schema(responses=RecurrenceSerializer(many=True))
+    def get(self, request: Request, number: str) -> Response:
+        """The same layer, target and failure pattern, with what was promised then and never finished."""
+        return self.page(recurrences(self.incident, self.person), RecurrenceSerializer)

@@ -31,6 +31,7 @@ from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, heartbeat
 from postmortem.pipeline.pull_feeds import pull_next_due
+from postmortem.pipeline.remind import remind_now_and_then
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
 from postmortem.traces.reread import read_next_blob
 
@@ -190,6 +191,7 @@ def work(
                 close_old_connections()
             reap()
             deliver_due()
+            remind_now_and_then()
             run = claim_next(f"{name}:{secrets.token_hex(4)}", lease=lease)
             if run:
                 execute(run, stop=stop, lease=lease)

@@ -1,12 +1,13 @@
 """Checks of action items on fresh traces, items that look alike, many items at once, items from a file."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.actions import following, many
+from postmortem.actions.regression import as_lines, regression_case
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.web.action_forms import ManyForm
@@ -24,6 +25,21 @@ def check(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, str(error))
     return redirect(reverse("actions", args=[incident.number]) + f"#action-{item.number}")
+
+
+@require_POST
+def regression(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
+    """The regression case of a verified item, as Langfuse dataset items."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    item = get_object_or_404(incident.action_items.select_related("incident__feature"), number=item_number)
+    try:
+        items = regression_case(action=item, by=request.user)
+    except UserError as error:
+        messages.error(request, f"A-{item.number}: {error}")
+        return redirect(reverse("actions", args=[incident.number]) + f"#action-{item.number}")
+    response = StreamingHttpResponse(as_lines(items), content_type="application/x-ndjson")
+    response["Content-Disposition"] = f'attachment; filename="{incident.number}-A-{item.number}-regression.jsonl"'
+    return response
 
 
 @require_GET
@@ -77,5 +93,6 @@ urlpatterns = [
     path(_ROOT + "alike/", alike, name="actions-alike"),
     path(_ROOT + "many/", edit_many, name="actions-many"),
     path(_ROOT + "import/", bring_in, name="actions-import"),
+    path(_ROOT + "<int:item_number>/regression/", regression, name="action-regression"),
     path(_ROOT + "<int:item_number>/check/", check, name="action-check"),
 ]

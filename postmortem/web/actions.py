@@ -16,6 +16,7 @@ from postmortem.accounts.models import Person
 from postmortem.accounts.selectors import active_people
 from postmortem.actions import following, selectors, services
 from postmortem.actions.models import ActionItem, VerificationPlan
+from postmortem.actions.reminding import escalated_to, latest_reminders
 from postmortem.actions.starting import action_start
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may, require, visible_incidents
@@ -38,6 +39,7 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "items": items,
         "plans": {item.pk: item.plan for item in items if hasattr(item, "plan")},
         "checks": following.latest_checks(incident),
+        "reminders": latest_reminders(incident),
         "many_form": ManyForm(),
         "today": utc_now().date(),
         "open_count": sum(item.status in _UNFINISHED for item in items),
@@ -131,6 +133,7 @@ def status(request: HttpRequest, number: str, item_number: int) -> HttpResponse:
         "typed_status": request.POST.get("status", "") if refused else "",
         "plans": {item.pk: item.plan for item in [item] if hasattr(item, "plan")},
         "checks": following.latest_checks(incident),
+        "reminders": latest_reminders(incident),
         "today": utc_now().date(),
         "statuses": ActionItem.Status.choices,
     }
@@ -153,6 +156,7 @@ def mine(request: HttpRequest) -> HttpResponse:
     context = {
         "items": shown,
         "overdue": unfinished.filter(due_on__lt=today).count(),
+        "escalated": escalated_to(request.user)[:PAGE_SIZE],
         "finished": items.exclude(status__in=_UNFINISHED).order_by("-due_on")[:20],
         "today": today,
         "may_hand_over": may_hand_over,

@@ -18,6 +18,7 @@ from postmortem.incidents.models import Feature, Incident, ParticipantRole, Seve
 from postmortem.incidents.permissions import Capability, may, require
 from postmortem.incidents.selectors import incident_list, participants
 from postmortem.insights.selectors import open_action_counts
+from postmortem.insights.watching import recurrences
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.hashing import sha256_hex
 from postmortem.lib.layers import LAYER_CHOICES
@@ -156,9 +157,9 @@ def overview(request: HttpRequest, number: str) -> HttpResponse:
         "picture": overview_chart(incident),
         "layers": layer_summaries(incident),
         "people": participants(incident),
+        "recurrences": recurrences(incident, request.user),
     }
-    response = render_stage(request, "incidents/overview.html", incident, "overview", context)
-    return response
+    return render_stage(request, "incidents/overview.html", incident, "overview", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -10,6 +10,7 @@ from postmortem.review import services
 from postmortem.review.checklist import load_checklist
 from postmortem.review.models import CausalEdge, ChecklistAnswer, ContributingFactor, Evidence, SignOff, Verdict
 from tests.builders import make_change, make_incident, make_person
+from tests.review.builders import make_finding
 from tests.web.builders import HTMX, import_traces
 
 pytestmark = pytest.mark.django_db
