@@ -248,7 +248,7 @@ def _graph_rules(facts: GateFacts) -> Iterator[GateRule]:
     connected = facts.has_impact_node and facts.connects_cause_to_impact and not facts.orphans
     if connected:
         title = "The causal graph connects causes and impact"
-    elif facts.connects_cause_to_impact:
+    elif facts.has_impact_node and facts.connects_cause_to_impact:
         title = f"{_count(len(facts.orphans), 'factor')} of the causal graph {_verb(facts.orphans)} to no impact"
     else:
         title = "The causal graph connects no cause to the impact"

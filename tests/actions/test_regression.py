@@ -23,10 +23,9 @@ def item():
         signal="latency", worse="higher", incident_start=START, incident_end=end, mitigated_at=end, status="published"
     )
     for number in range(40):
-        slow = number >= 36
         make_trace(
-            incident, f"trace-{number}", timestamp=START + timedelta(minutes=number), latency_seconds=9.0 if slow else 1.0,
-            input_preview=f"question {number}", output_preview="wrong",
+            incident, f"trace-{number}", timestamp=START + timedelta(minutes=number),
+            latency_seconds=9.0 if number >= 36 else 1.0, input_preview=f"question {number}", output_preview="wrong",
         )  # fmt: skip
     for number in range(30):
         at = end + timedelta(hours=6 * number)

@@ -6,7 +6,16 @@ import pytest
 
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.layers import LAYERS
-from postmortem.report.gate import ActionFacts, GateFacts, GateRule, LayerFacts, check_gate, empty_layers, missing
+from postmortem.report.gate import (
+    ActionFacts,
+    GateFacts,
+    GateRule,
+    LayerFacts,
+    check_gate,
+    empty_layers,
+    missing,
+    next_step,
+)
 
 ONSET = parse_moment("2026-03-09T09:40:00Z")
 LATER = parse_moment("2026-03-11T15:25:00Z")
@@ -112,6 +121,27 @@ def test_a_complete_incident_misses_nothing():
             "actions",
             "action-2",
         ),
+        (
+            "due-2",
+            complete(actions=(ActionFacts(2, "Alert on recall", "Dana Levi", has_due_date=False),)),
+            "A-2 has no due date",
+            "actions",
+            "action-2",
+        ),
+        (
+            "verification-2",
+            complete(actions=(ActionFacts(2, "Alert on recall", "Dana Levi", has_verification=False),)),
+            "A-2 has no verification",
+            "actions",
+            "action-2",
+        ),
+        (
+            "graph-connected",
+            complete(has_impact_node=False, connects_cause_to_impact=True),
+            "connects no cause",
+            "review",
+            "graph",
+        ),
         ("signed-facilitator", complete(facilitator_signed=False), "facilitator has not signed", "review", "sign-off"),
         (
             "signed-facilitator",
@@ -173,3 +203,41 @@ def test_an_incident_of_which_nothing_is_known_misses_every_layer():
     assert {f"verdict-{layer.value}" for layer in LAYERS} <= missed
     assert {"summary", "evidence", "changes", "attribution", "graph-connected", "signed-facilitator"} <= missed
     assert "actions" not in missed
+
+
+ORDER = ("retrieval", "infrastructure", "prompt", "model")
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule_id"),
+    [
+        (GateFacts(layers=empty_layers()), "summary"),
+        (with_layer("model", verdict=""), "verdict-model"),
+        (complete(layers=empty_layers()), "verdict-retrieval"),
+        (complete(layers=empty_layers(), mitigated=None), "mitigated"),
+        (complete(facilitator_signed=False, uncut_paths=(("Cache", "Impact"),)), "paths-cut"),
+        (with_layer("retrieval", signed=False), "signed-retrieval"),
+    ],
+)
+def test_the_next_step_is_the_record_then_verdicts_in_their_order_then_work_then_signatures(facts, rule_id):
+    step = next_step(check_gate(facts), ORDER)
+    assert step is not None and step.id == rule_id
+
+
+def test_the_lead_signs_before_the_facilitator_and_nothing_comes_after():
+    facts = replace(with_layer("retrieval", signed=False), facilitator_signed=False)
+    step = next_step(check_gate(facts), ORDER)
+    assert step is not None and step.id == "signed-retrieval"
+    assert next_step(check_gate(complete()), ORDER) is None
+
+
+@pytest.mark.parametrize("changed", [{"impact": "  "}, {"actions": ()}, {"finding_stale": True}, {"trace_count": 0}])
+def test_one_missing_thing_is_enough(changed):
+    assert len(missing(check_gate(complete(**changed)))) == 1
+
+
+def test_every_path_that_an_action_or_an_accepted_risk_leaves_open_is_counted():
+    three = (("A", "Impact"), ("B", "Impact"), ("C", "Impact"), ("D", "Impact"))
+    missed = rule(complete(uncut_paths=three, more_uncut_paths=True), "paths-cut")
+    assert missed.title.startswith("More than 4 paths")
+    assert "D → Impact" not in missed.detail

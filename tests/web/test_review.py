@@ -365,3 +365,19 @@ def test_the_layer_page_asks_a_bounded_number_of_queries(client, incident, revie
         services.add_factor(incident=incident, by=reviewer, kind="trigger", layer="retrieval", text=f"Factor {index}")
     with django_assert_max_num_queries(80):
         client.get(url(incident))
+
+
+def test_the_rail_names_the_next_step_and_a_suggested_factor_is_added_by_one_key(client):
+    incident = make_incident()
+    make_change("retrieval-1", layer="retrieval", summary="Encoder upgraded")
+    make_finding(incident)
+    client.force_login(incident.created_by)
+    said = client.get(f"/incidents/{incident.number}/review/").content.decode()
+    assert "The summary is not written" in said.split('class="next-step"')[1].split("</p>")[0]
+    assert 'data-hotkey="f"' in said and "The findings suggest" in said
+    address = f"/incidents/{incident.number}/review/factors/adopt/"
+    assert client.post(address, {"key": "change-retrieval-1"}).status_code == 302
+    assert incident.factors.filter(text="Encoder upgraded", kind="trigger").exists()
+    assert incident.causal_edges.count() == 1
+    client.post(address, {"key": "change-retrieval-1"})
+    assert incident.factors.count() == 2

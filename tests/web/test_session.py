@@ -71,3 +71,14 @@ def test_the_method_page_explains_itself(signed_in):
     page = signed_in.get(reverse("method")).content.decode()
     assert "In two minutes" in page
     assert "Wakefield" in page
+
+
+def test_single_keys_can_be_switched_off_and_on_again(client):
+    """WCAG 2.1.4: a letter alone is a shortcut only as long as one wants it."""
+    client.force_login(make_person())
+    assert "data-keys" not in client.get("/account/").content.decode()
+    assert client.post("/account/keys/", {"keys": "off"}).status_code == 302
+    off = client.get("/account/").content.decode()
+    assert 'data-keys="off"' in off and "Switch them on" in off
+    client.post("/account/keys/", {"keys": "on"})
+    assert "data-keys" not in client.get("/account/").content.decode()
