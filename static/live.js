@@ -66,6 +66,17 @@
     clearTimeout(state.timer);
     state.timer = setTimeout(() => save(box.dataset.shared), wait);
   };
+  // Long texts travel as what changed in them: the first `head` and the last `tail` characters stay, `put` is between.
+  const patched = (before, patch) => before.slice(0, patch.head) + patch.put + before.slice(before.length - patch.tail);
+  const patchOf = (before, after) => {
+    if (after.length < 1000 || /[\ud800-\udfff]/.test(before + after)) return { text: after };
+    const most = Math.min(before.length, after.length);
+    let head = 0;
+    while (head < most && before[head] === after[head]) head += 1;
+    let tail = 0;
+    while (tail < most - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail += 1;
+    return { head, tail, put: after.slice(head, after.length - tail) };
+  };
   async function save(key) {
     const box = boxOf(key);
     if (!box) return;
@@ -81,7 +92,7 @@
     keepDraft(box, state);
     say(box, "Saving…");
     try {
-      const answer = await post(urls.text, { key, ...sent });
+      const answer = await post(urls.text, { key, save: sent.save, base: sent.base, ...patchOf(sent.base, sent.text) });
       const isJson = (answer.headers.get("content-type") || "").includes("json");
       if (answer.redirected || answer.status === 403 || (answer.ok && !isJson)) {
         say(box, "Not saved: you are signed out, or may not write here. Sign in in another tab; your text is kept.", true);
@@ -93,6 +104,7 @@
         state.pending = null;
         state.wait = 1000;
         if (answer.ok) {
+          if (said.text === undefined) said.text = patched(sent.text, said);
           state.revision = said.revision;
           // What was typed meanwhile was made from what was sent, so that is its base.
           if (box.value !== sent.text) { setBase(box, state, sent.text); state.again = true; } else { put(box, said.text); setBase(box, state, said.text); }
@@ -144,6 +156,21 @@
     choose("Keep mine", () => box.value);
     choose("Keep both", () => `${said.text.trimEnd()}\n\n${box.value}`);
     both.append(words, theirs, choices);
+  }
+  const mirrors = new Map(); // key → {revision, text}: what the stream told last, whatever was saved here meanwhile
+  let missedTimer = 0;
+  function heardText(one) {
+    const last = mirrors.get(one.key);
+    if (last && (last.revision > one.revision || (last.revision === one.revision && one.text === undefined))) return;
+    if (one.text === undefined) {
+      if (!last || last.revision !== one.from) {
+        if (!missedTimer) missedTimer = setTimeout(() => { missedTimer = 0; poll(); }, 300);
+        return;
+      }
+      one.text = patched(last.text, one);
+    }
+    mirrors.set(one.key, { revision: one.revision, text: one.text });
+    theirText(one);
   }
   function theirText(one) {
     const box = boxOf(one.key);
@@ -298,7 +325,7 @@
     refreshSoon();
   }
   function everything(state) {
-    state.texts.forEach(theirText);
+    state.texts.forEach(heardText);
     showPresent(state.present);
     if (lastChange && state.change > lastChange) refreshSoon();
     lastChange = Math.max(lastChange, state.change);
@@ -330,7 +357,7 @@
       } else online(false);
     };
     on("resync", everything);
-    on("text", theirText);
+    on("text", heardText);
     on("presence", showPresent);
     on("changed", tell);
     on("meeting", refreshSoon);

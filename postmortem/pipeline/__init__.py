@@ -16,6 +16,9 @@
 6. `publish`: the gate (`report.gate`) says what is still missing; when nothing is, the record is frozen,
    hashed and rendered (`report.services`, `report.record`, `report.documents`).
 
+7. Afterwards: `remind` tells owners and facilitators until items are verified (`actions.reminding`), a verified item
+   leaves a regression case (`actions.regression`), and closed incidents are watched (`insights.watching`).
+
 Steps 1, 2 and 4 may take minutes, so `services` puts them into a queue of rows and the command `work` takes
 them out (`background`). Each stage saves where it is through `progress`, and another worker goes on from
 there when one dies.

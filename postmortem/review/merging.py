@@ -3,6 +3,8 @@
 import re
 from difflib import SequenceMatcher
 
+from postmortem.review.text_patch import shared_length
+
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _MANY_CHARACTERS = 20_000  # beyond it lines are compared: difflib's cost grows with the square
@@ -54,7 +56,7 @@ def _alike(base: str, mine: str, theirs: str) -> tuple[int, int]:
 
     Cut only between a line's end and a character that is no blank, so that the rest falls into the same words.
     """
-    heads = [_shared(base, other) for other in (mine, theirs)]
+    heads = [shared_length(base, other) for other in (mine, theirs)]
     head = min(heads)
     at = base.rfind("\n", 0, max(head - 1, 0))
     while at >= 0 and base[at + 1].isspace():
@@ -62,25 +64,14 @@ def _alike(base: str, mine: str, theirs: str) -> tuple[int, int]:
     head = at + 1
     # What both share from the front counts there, also where it could be found again at the back.
     tail = min(
-        _shared(base[before:][::-1], other[before:][::-1]) for other, before in zip((mine, theirs), heads, strict=True)
+        shared_length(base[before:][::-1], other[before:][::-1])
+        for other, before in zip((mine, theirs), heads, strict=True)
     )
     end = base[len(base) - tail :]
     at = end.find("\n")
     while 0 <= at < len(end) - 1 and end[at + 1].isspace():
         at = end.find("\n", at + 1)
     return head, len(end) - at - 1 if at >= 0 else 0
-
-
-def _shared(one: str, other: str) -> int:
-    """The length of the beginning that both share, by halving: Python compares slices fast."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _edits(base: list[str], changed: list[str]) -> list[_Edit]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -20,9 +21,12 @@ from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.review import meeting as meetings
 from postmortem.review.shared_text import TextState, read_text, read_texts, save_text
+from postmortem.review.text_patch import TextPatch, apply_patch, patch_between
 from postmortem.web.workspace import open_incident
 
 _BEAT_SECONDS = 12.0  # a comment this often keeps proxies from closing the stream
+_WHOLE_EVERY = 32  # revisions after which a text is told whole
+_MOST_TOLD = 500
 _STREAM_SECONDS = 900.0  # then the browser connects again, and rights are read anew
 # Concerns are raised quietly: no page may say that somebody raised one.
 _QUIET = {"begin import", "finish import", "meeting.concern", "meeting.settle"}
@@ -52,22 +56,31 @@ def state(request: HttpRequest, number: str) -> JsonResponse:
 
 @require_POST
 def save(request: HttpRequest, number: str) -> JsonResponse:
-    """Save a shared text: `key`, `base` (what it was made from), `text`. 409 carries both when they collide."""
+    """Save a shared text: `key`, `base` (what it was made from), `text`. 409 carries both when they collide.
+
+    In the place of a long `text` its difference from `base` may come: `head`, `tail` and `put` (see `TextPatch`); then
+    the answer, too, holds only how the stored text differs from the sent one.
+    """
     incident = open_incident(request, number)
+    data = request.POST
     try:
+        text = data.get("text", "")
+        if "put" in data:
+            places = [int(data[name]) if data.get(name, "").isdecimal() else -1 for name in ("head", "tail")]
+            text = apply_patch(data.get("base", ""), TextPatch(*places, data["put"]))
         stored = save_text(
             incident=incident,
             by=request.user,
-            key=request.POST.get("key", ""),
-            base=request.POST.get("base", ""),
-            text=request.POST.get("text", ""),
-            save_id=request.POST.get("save", ""),
+            key=data.get("key", ""),
+            base=data.get("base", ""),
+            text=text,
+            save_id=data.get("save", ""),
         )
     except EditConflict as error:
         return JsonResponse({"detail": str(error), **error.current, "revision": error.revision}, status=409)
     except UserError as error:
         return JsonResponse({"detail": str(error)}, status=400)
-    return JsonResponse(_text(stored))
+    return JsonResponse(_text(stored, text if "put" in data else None))
 
 
 @require_POST
@@ -138,7 +151,7 @@ def _describe(number: str, topic: str) -> bytes | None:
         return None
     said = {
         RESYNC: lambda: _event("resync", _everything(incident)),
-        "text": lambda: _event("text", _text(read_text(incident, rest))),
+        "text": lambda: _event("text", _text_news(number, read_text(incident, rest))),
         "presence": lambda: _event("presence", _present(incident)),
         "meeting": lambda: _event("meeting", {}),
     }
@@ -159,9 +172,27 @@ def _everything(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _text(one: TextState) -> dict[str, Any]:
+def _text(one: TextState, before: str | None = None) -> dict[str, Any]:
+    """A text as pages hear of it; whole, or as what differs from `before` where that is known and shorter."""
     at = format_moment(one.updated_at) if one.updated_at else ""
-    return {"key": one.key, "text": one.text, "revision": one.revision, "by": one.updated_by, "at": at}
+    said = {"key": one.key, "revision": one.revision, "by": one.updated_by, "at": at}
+    patch = None if before is None else patch_between(before, one.text)
+    return said | ({"text": one.text} if patch is None else asdict(patch))
+
+
+# What this process told last of each text. Only the thread of the listener touches it.
+_told: dict[tuple[str, str], TextState] = {}
+
+
+def _text_news(number: str, one: TextState) -> dict[str, Any]:
+    """A changed text, as what differs from what was told before; now and then whole, so that all are in step again."""
+    if len(_told) > _MOST_TOLD:
+        _told.clear()
+    last = _told.get((number, one.key))
+    _told[number, one.key] = one
+    if last is None or last.revision >= one.revision or one.revision // _WHOLE_EVERY != last.revision // _WHOLE_EVERY:
+        return _text(one)
+    return _text(one, last.text) | {"from": last.revision}
 
 
 def _present(incident: Incident) -> list[dict[str, Any]]:

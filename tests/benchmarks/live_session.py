@@ -21,6 +21,7 @@ import threading
 import time
 from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PASS_PHRASE = "a long pass phrase"
 NUMBER = "INC-2026-0001"
 EVERY_SECONDS = 2.0
+LONG = 1_000  # characters from which on the page sends what changed
 QUESTIONS = [question.id for question in load_checklist().sections[LAYERS[0]]]
 
 
@@ -77,6 +79,9 @@ class Reviewer:
                         kind = line[7:]
                     elif line.startswith("data: ") and kind == "text":
                         data = json.loads(line[6:])
+                        if "put" in data:
+                            old = last[data["key"]]
+                            data["text"] = old[: data["head"]] + data["put"] + old[len(old) - data["tail"] :]
                         now = time.monotonic()
                         # Only what is new is looked at: thirty readers of a long text share this one process.
                         before = last.get(data["key"], "")
@@ -87,6 +92,18 @@ class Reviewer:
         except httpx.HTTPError as error:
             if not self.stopping:
                 self.errors.append(f"stream {error!r}")
+
+    def fields(self, line: str) -> dict[str, str]:
+        """What a page sends: a long text as what changed in it."""
+        fields = {"key": self.key, "base": self.text}
+        if len(self.text) < LONG:
+            return fields | {"text": f"{self.text}{line}\n"}
+        return fields | {"head": str(len(self.text)), "tail": "0", "put": f"{line}\n"}
+
+    def take(self, sent: str, said: dict[str, Any]) -> None:
+        """The stored text of an answer, which may tell only how it differs from the sent one."""
+        patched = "text" not in said
+        self.text = sent[: said["head"]] + said["put"] + sent[len(sent) - said["tail"] :] if patched else said["text"]
 
     def write(self, seconds: float) -> None:
         """Save a line every two seconds, always from the text that this reviewer last saw."""
@@ -102,11 +119,11 @@ class Reviewer:
             try:
                 answer = self.client.post(
                     f"/incidents/{NUMBER}/live/text/",
-                    data={"key": self.key, "base": self.text, "text": f"{self.text}{line}\n"},
+                    data=self.fields(line),
                     headers={"x-csrftoken": token, "referer": self.base},
                 )
                 if answer.status_code == 200:
-                    self.text = answer.json()["text"]
+                    self.take(f"{self.text}{line}\n", answer.json())
                     self.took.append(time.monotonic() - began)
                 else:
                     self.errors.append(f"save {answer.status_code} {answer.text[:80]}")

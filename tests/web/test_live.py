@@ -14,7 +14,7 @@ from postmortem.incidents.models import Visibility
 from postmortem.incidents.services import add_timeline_entry
 from postmortem.lib.clock import utc_now
 from postmortem.review import meeting as meetings
-from postmortem.review.shared_text import save_text
+from postmortem.review.shared_text import read_text, save_text
 from postmortem.web import live
 from tests.builders import make_incident, make_person
 
@@ -175,3 +175,34 @@ def test_a_meeting_is_held_from_start_to_end_without_a_script():
     assert meeting.position == 3
     client.post(reverse("meeting-move", args=[incident.number]), {"end": "1", "revision": str(meeting.revision)})
     assert "Earlier meetings" in client.get(page).content.decode()
+
+
+def test_a_long_text_travels_as_what_changed_in_it(client):
+    incident = make_incident()
+    client.force_login(incident.created_by)
+    address = f"/incidents/{incident.number}/live/text/"
+    base = "a line of a long note\n" * 100
+    save_text(incident=incident, by=incident.created_by, key="meeting", base="", text=base)
+    ana = make_person("Ana Ruiz")
+    save_text(incident=incident, by=ana, key="meeting", base=base, text=f"{base}hers\n")
+    mine = {"key": "meeting", "base": base, "head": len(base), "tail": 0, "put": "mine\n"}
+    said = client.post(address, mine).json()
+    assert "text" not in said and said["put"] == "hers\n" and said["revision"] == 3
+    assert read_text(incident, "meeting").text == f"{base}hers\nmine\n"
+    refused = client.post(address, mine | {"head": len(base) + 1})
+    assert refused.status_code == 400 and "does not fit" in refused.json()["detail"]
+    assert client.post(address, mine | {"head": "x"}).status_code == 400
+
+
+def test_pages_hear_what_changed_since_they_were_told_and_now_and_then_the_whole():
+    incident = make_incident()
+    live._told.clear()
+    text, told = "a line of a long note\n" * 100, []
+    for number in range(40):
+        before, text = text, f"{text}{number}\n"
+        save_text(incident=incident, by=incident.created_by, key="meeting", base=before if number else "", text=text)
+        event = live._describe(incident.number, "text meeting").decode()
+        told.append(json.loads(event.split("data: ", 1)[1]))
+    assert "text" in told[0] and told[0]["revision"] == 1
+    assert told[1]["put"] == "1\n" and told[1]["from"] == 1 and "text" not in told[1]
+    assert [one["revision"] for one in told if "text" in one] == [1, 32]
