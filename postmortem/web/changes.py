@@ -195,7 +195,6 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
         "shown_count": len(shown),
         "layer_counts": [(each, sum(row.change.layer == each for row in rows)) for each in LAYERS],
         "filtered": wanted.narrows,
-        "taken_back": services.TAKEN_BACK,
     }
 
 

@@ -74,7 +74,7 @@ def detect(given: PatternInput) -> PatternFinding:
         "Every model that was served is in a log, and none answered that it is gone.",
         evidence_against=("All served versions are logged",),
         picture=_served_picture(given, served[0]),
-        **_told(ahead),
+        **{**_told(ahead), "numbers": (*_none_gone(given), *ahead.numbers)},
     )
 
 
@@ -127,6 +127,16 @@ def _gone(given: PatternInput, ahead: _Ahead) -> PatternFinding | None:
 
 def _told(ahead: _Ahead) -> dict[str, Any]:
     return {"numbers": ahead.numbers, "evidence_for": ahead.told, "actions": ahead.actions}
+
+
+def _none_gone(given: PatternInput) -> tuple[Number, ...]:
+    """How many requests of the incident were answered that the model is gone."""
+    codes = given.facet("status_code")[given.during]
+    if not codes.size:
+        return ()
+    gone = int(np.isin(codes, sorted(GONE)).sum())
+    interval = wilson_interval(gone, codes.size)
+    return (Number("Answered that the model is gone", gone / codes.size, interval, codes.size, "share", "incident"),)
 
 
 def _failing_picture(model: str, failing: Masks, sides: tuple[Masks, Masks], windows: tuple[Masks, Masks]) -> Picture:

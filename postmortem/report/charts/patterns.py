@@ -7,7 +7,7 @@ from postmortem.report.charts.levels import levels_chart
 from postmortem.report.charts.svg import Drawing, shorten
 from postmortem.report.charts.wording import change, interval
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 560.0, 132.0, 388.0, 30.0, 22.0
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 560.0, 152.0, 400.0, 30.0, 22.0
 _SIZE = 11.5
 
 

@@ -50,6 +50,8 @@ def difference(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     text = _number(value, unit)
+    if not text.strip("-0.,"):  # what rounds to nothing has no sign
+        return text.lstrip("-") + ("" if unit == "share" else _SUFFIX.get(unit, ""))
     sign = "+" if value > 0 else ""
     return _minus(sign + text + ("" if unit == "share" else _SUFFIX.get(unit, "")))
 
