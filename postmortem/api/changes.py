@@ -77,6 +77,7 @@ class OutcomeSerializer(serializers.Serializer):
     added = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     conflicting = serializers.ListField(child=serializers.CharField())
+    notes = serializers.ListField(child=serializers.CharField())
 
 
 class NeverObservedSerializer(serializers.Serializer):

@@ -134,7 +134,7 @@ def _read_changes(path: Path) -> list[ChangeRecord]:
     try:
         return [parsed.record for parsed in parse_changes(path.read_bytes(), path.name)]
     except UserError as error:
-        raise UserError(f"{path.parent.name}: {path.name}: {error}") from error
+        raise UserError(f"{path.parent.name}: {error}") from error
 
 
 def _read_traces(folder: Path, signal: str, edges: list[float]) -> tuple[Cells, int]:

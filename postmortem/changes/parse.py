@@ -4,10 +4,12 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 from postmortem.changes.records import ChangeRecord
@@ -15,6 +17,7 @@ from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json
 from postmortem.lib.layers import LAYERS, Layer
+from postmortem.traces.values import clean
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 MAX_LINE_CHARACTERS = 64 * 1024
@@ -29,6 +32,7 @@ _LONGEST = {
 }  # fmt: skip
 _CSV_COLUMNS = (*_LONGEST, "scope", "stages", "canary_share", "is_rollback")
 _LONGEST_VALUE = 200
+_ZONE = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +42,27 @@ class ParsedChange:
     record: ChangeRecord
     raw: bytes
     line: int
+    without_zone: bool = False  # a time of it says of no zone and was read as UTC
 
 
 def parse_changes(data: bytes, filename: str) -> list[ParsedChange]:
-    """Read a change log. `.csv` is CSV with a header line, anything else JSONL; either may be gzipped (`.gz`).
+    """Read a change log. `.csv` is CSV with a header line, anything else JSONL; either may be gzipped.
 
-    A repeated line counts once. Raises UserError with one sentence that names the line of the first fault.
+    A repeated line counts once. Raises UserError with one sentence that names file, line and field of the first fault.
     """
-    name = filename.lower()
-    if name.endswith(".gz"):
-        name, data = name.removesuffix(".gz"), _unzip(data)
+    what = PurePath(filename).name[:80] or "The change log"
+    try:
+        return _parsed(data, filename)
+    except UserError as error:
+        said = str(error)
+        said = f"{what}, l{said[1:]}" if said.startswith("Line ") else said.replace("The change log", what, 1)
+        raise UserError(said) from error
+
+
+def _parsed(data: bytes, filename: str) -> list[ParsedChange]:
+    name = filename.lower().removesuffix(".gz")
+    if data[:2] == b"\x1f\x8b":
+        data = _unzip(data)
     if len(data) > MAX_FILE_BYTES:
         megabytes = MAX_FILE_BYTES // 1024 // 1024
         raise UserError(f"The change log is larger than {megabytes} MB; split it into several files.")
@@ -61,7 +76,7 @@ def parse_changes(data: bytes, filename: str) -> list[ParsedChange]:
     seen: dict[str, ParsedChange] = {}
     for line, fields, raw in rows:
         try:
-            change = ParsedChange(read_change(fields), raw, line)
+            change = ParsedChange(read_change(fields), raw, line, _without_zone(fields))
         except UserError as error:
             raise UserError(f"Line {line}: {error}") from error
         first = seen.setdefault(change.record.id, change)
@@ -130,7 +145,7 @@ def _unzip(data: bytes) -> bytes:
         with gzip.open(io.BytesIO(data)) as file:
             return file.read(MAX_FILE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError("The change log is named .gz but is not gzipped; upload it as it was exported.") from error
+        raise UserError("The change log breaks off or is damaged inside its gzip; pack or copy it again.") from error
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:
@@ -141,12 +156,31 @@ def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:
         if len(written) > MAX_LINE_CHARACTERS:
             raise UserError(f"Line {number}: longer than {MAX_LINE_CHARACTERS:,} characters; a change fits in less.")
         try:
-            fields = json.loads(written, parse_constant=_refuse_constant)
+            fields = json.loads(written, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
+        except _Twice as error:
+            raise UserError(f"Line {number}: the field “{str(error)[:60]}” comes twice; write it once.") from error
         except (ValueError, RecursionError) as error:
             raise UserError(f"Line {number}: this is not JSON; write one change a line as a JSON object.") from error
         if not isinstance(fields, dict):
             raise UserError(f'Line {number}: this is not a JSON object; write one change a line like {{"id": …}}.')
         yield number, fields, written.encode()
+
+
+class _Twice(Exception):
+    """A key comes twice in one object; its text is the key."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(clean(next(name for place, name in enumerate(names) if name in names[:place])))
+    return found
+
+
+def _without_zone(fields: Mapping[str, Any]) -> bool:
+    times = (fields.get(name) for name in ("at", "until"))
+    return any(isinstance(time, str) and time.strip() and not _ZONE.search(time.strip()) for time in times)
 
 
 def _refuse_constant(name: str) -> None:
@@ -197,6 +231,8 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
         return ""
+    if isinstance(value, str) and not _storable(value):
+        raise UserError(f"the field “{name}” holds a NUL character or half of a character; write it without.")
     text = _plain(value)
     if text is None:
         raise UserError(f"the field “{name}” must be text.")

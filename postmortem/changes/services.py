@@ -1,7 +1,7 @@
 """Writes of the changes room: entries come into the four logs here and nowhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 from django.db.models import ProtectedError
@@ -25,11 +25,15 @@ TAKEN_BACK = (Change.Source.HAND, Change.Source.MANIFEST)
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:
-    """What an import did. `conflicting` holds the ids that were stored before with other content, which stays."""
+    """What an import did. `conflicting` holds the ids that were stored before with other content, which stays.
+
+    `notes`: sentences about what was read in a way that people should know of.
+    """
 
     added: int = 0
     unchanged: int = 0
     conflicting: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def import_changes(
@@ -48,10 +52,15 @@ def import_changes(
     ask_import(by, feature, incident)
     parsed = parse_changes(data, filename)
     media_type = _media_type(filename)
-    return store_records(
+    outcome = store_records(
         feature=feature, by=by, incident=incident, records=[change.record for change in parsed],
         source=source, origin=filename, raw=[(data, media_type)] * len(parsed),
     )  # fmt: skip
+    if naive := [change.line for change in parsed if change.without_zone]:
+        many = f"Times of {len(naive):,} changes say" if len(naive) > 1 else "The time of one change says"
+        said = f"{many} of no time zone (the first in line {naive[0]}); they were read as UTC."
+        outcome = replace(outcome, notes=[said])
+    return outcome
 
 
 def store_records(

@@ -184,9 +184,8 @@ def store_taken(*, incident: Incident, by: Person, kind: str, origin: str, taken
             )
         notes = list(taken.notes)
         if stored.unknown:
-            notes.append(
-                f"Scores of {stored.unknown:,} traces that are not here were left out; upload the traces first."
-            )
+            many = f"{stored.unknown:,} traces that are" if stored.unknown > 1 else "one trace that is"
+            notes.append(f"Scores of {many} not here were left out; upload the traces first.")
         _count(evidence_import, stored)
         evidence_import.file_sha256, evidence_import.file_bytes = taken.sha256, taken.size
         evidence_import.notes, evidence_import.left_out = notes, taken.faults.count

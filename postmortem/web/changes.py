@@ -92,6 +92,8 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
             form.add_error("file", str(error))
         else:
             messages.success(request, f"{file.name}: {outcome.added} added, {outcome.unchanged} were there already.")
+            for note in outcome.notes:
+                messages.warning(request, note)
             if outcome.conflicting:
                 names = ", ".join(outcome.conflicting[:8])
                 messages.error(

@@ -107,7 +107,7 @@ def test_changes_one_by_one_and_by_file(api, viewer):
     assert (change["external_id"], change["canary_share"]) == ("prompt-3", 0.25)
     other = {"id": "model-1", "layer": "model", "at": "2026-03-08T09:00:00Z"}
     outcome = api.post("./changes/file/", file_of(CHANGE, other), format="multipart", expect=200)
-    assert outcome == {"added": 1, "unchanged": 1, "conflicting": []}
+    assert outcome == {"added": 1, "unchanged": 1, "conflicting": [], "notes": []}
     rows = api.get("./changes/")["results"]
     assert [row["change"]["external_id"] for row in rows] == ["model-1", "prompt-3"]
     assert set(api.get("./reconciliation/")) == {"never_observed", "never_logged"}

@@ -291,7 +291,7 @@ def test_a_case_folder_reads_back_what_was_written(tmp_path: Path) -> None:
         ("incident.json", "[]", "is not an object"),
         ("incident.json", '{"signal": "a"}', "detected_at"),
         ("incident.json", '{"signal": "a", "worse": "odd", "detected_at": "2026-01-01T00:00:00Z"}', "worse must be"),
-        ("changes.jsonl", '{"id": "a"}\n', r"changes.jsonl: Line 1"),
+        ("changes.jsonl", '{"id": "a"}\n', r"changes\.jsonl, line 1"),
         ("traces.jsonl", '{"id": "a", "timestamp": "2026-01-01T00:00:00Z", "facets": {}}\n{"id":', "line 2"),
         ("traces.jsonl", '{"id": "a", "facets": {}}\n', "line 1"),
     ],

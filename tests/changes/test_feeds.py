@@ -166,7 +166,7 @@ class TestDeliveries:
         feed, secret = made(admin)
         body = json.dumps(CHANGE).encode()
         answer = send(client, feed, body, standard(secret, body))
-        assert answer.json() == {"added": 1, "unchanged": 0, "conflicting": []}
+        assert answer.json() == {"added": 1, "unchanged": 0, "conflicting": [], "notes": []}
         change = Change.objects.get()
         assert (change.source, change.origin, read_blob(change.raw)) == ("webhook", "CI", body)
         assert send(client, feed, body, standard(secret, body)).json() == {"repeated": True}

@@ -76,8 +76,7 @@ def test_the_same_changes_as_csv_are_no_news(reviewer):
 
 def test_gzipped_logs_are_read_too(reviewer):
     assert bring_in(gzip.compress(LOG), reviewer, filename="changes.jsonl.gz").added == 2
-    with pytest.raises(UserError, match="is not gzipped"):
-        bring_in(LOG, reviewer, filename="changes.jsonl.gz")
+    assert bring_in(LOG, reviewer, filename="changes.jsonl.gz").unchanged == 2  # some browsers unpack what they save
 
 
 def test_other_content_under_a_known_id_is_reported_and_the_first_stays(reviewer):
@@ -94,7 +93,7 @@ def test_the_same_id_in_another_feature_is_another_change(reviewer):
 
 
 def test_one_bad_line_leaves_the_database_as_it_was(reviewer):
-    with pytest.raises(UserError, match=r"^Line 3: "):
+    with pytest.raises(UserError, match=r"line 3: "):
         bring_in(LOG + b'{"id": "x"}\n', reviewer)
     assert (Change.objects.count(), EvidenceBlob.objects.count(), AuditEntry.objects.count()) == (0, 0, 0)
 

@@ -74,7 +74,7 @@ class TestImportChanges:
             call_command("import_changes", incident.number, tmp_path / "none.jsonl")
         bad = tmp_path / "bad.jsonl"
         bad.write_text(CHANGE + "{\n")
-        with pytest.raises(CommandError, match=r"^Line 2: this is not JSON"):
+        with pytest.raises(CommandError, match=r"line 2: this is not JSON"):
             call_command("import_changes", incident.number, bad)
         assert not Change.objects.exists()
 

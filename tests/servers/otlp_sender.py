@@ -3,6 +3,8 @@
 import base64
 import json
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -26,16 +28,33 @@ def with_bytes(value: Any) -> Any:
 
 
 def main() -> None:
-    """Usage: otlp_sender.py URL FILE [HEADER=VALUE …]."""
+    """Usage: otlp_sender.py URL FILE|FOLDER [HEADER=VALUE …]. Prints the time of the first request."""
     url, path, *headers = sys.argv[1:]
-    document = with_bytes(json.loads(Path(path).read_text()))
-    message = json_format.ParseDict(document, ExportTraceServiceRequest())
-    request = urllib.request.Request(url, data=message.SerializeToString(), method="POST")
-    request.add_header("Content-Type", "application/x-protobuf")
-    for header in headers:
-        request.add_header(*header.split("=", 1))
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        print(answer.status)
+    files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
+    bodies = []
+    for file in files:
+        document = with_bytes(json.loads(file.read_text()))
+        bodies.append(json_format.ParseDict(document, ExportTraceServiceRequest()).SerializeToString())
+    begin = time.time()
+    for body in bodies:
+        send(url, body, headers)
+    print(begin)
+
+
+def send(url: str, body: bytes, headers: list[str]) -> None:
+    """One request; a server that has too much to do is asked again, as exporters do."""
+    while True:
+        request = urllib.request.Request(url, data=body, method="POST")
+        request.add_header("Content-Type", "application/x-protobuf")
+        for header in headers:
+            request.add_header(*header.split("=", 1))
+        try:
+            with urllib.request.urlopen(request, timeout=300):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code not in {429, 503}:
+                raise
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def servers_python() -> Path:
 
 
 @contextmanager
-def phoenix(folder: Path) -> Iterator[str]:
-    """A Phoenix server with the story in it, two traces of it annotated; gives its base URL."""
+def bare_phoenix(folder: Path) -> Iterator[str]:
+    """A Phoenix server with nothing in it; gives its base URL."""
     port, grpc = _free_port(), _free_port()
     environment = {
         "PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port),
@@ -36,6 +36,13 @@ def phoenix(folder: Path) -> Iterator[str]:
     }  # fmt: skip
     command = [str(servers_python().with_name("phoenix")), "serve"]
     with _process(command, folder, environment, f"http://127.0.0.1:{port}", "/v1/projects") as base:
+        yield base
+
+
+@contextmanager
+def phoenix(folder: Path) -> Iterator[str]:
+    """A Phoenix server with the story in it, two traces of it annotated; gives its base URL."""
+    with bare_phoenix(folder) as base:
         _send(base, folder, "openinference")
         spans = f"{base}/v1/projects/{PROJECT}/spans"
         _wait(lambda: httpx.get(spans, params={"trace_id": trace_id(0)}).json().get("data"))
@@ -45,6 +52,18 @@ def phoenix(folder: Path) -> Iterator[str]:
             note = {**named, "name": name, "annotator_kind": kind, "result": {"score": score}}
             httpx.post(f"{base}/v1/{what}_annotations?sync=true", json={"data": [note]}).raise_for_status()
         yield base
+
+
+def wait_for_spans(base: str, project: str, count: int) -> None:
+    """Wait until a Phoenix server has stored so many spans of a project: what it was sent waits in its memory first."""
+    query = "query { projects { edges { node { name recordCount } } } }"
+
+    def stored() -> bool:
+        answer = httpx.post(f"{base}/graphql", json={"query": query}, timeout=60).json()
+        nodes = [edge["node"] for edge in answer["data"]["projects"]["edges"]]
+        return any(node["name"] == project and node["recordCount"] >= count for node in nodes)
+
+    _wait(stored, patience=3_600)
 
 
 @contextmanager
@@ -99,16 +118,16 @@ def _send(base: str, folder: Path, words: str, *headers: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _wait(done) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait(done, patience: float = _PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
             if done():
                 return
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, KeyError):
             pass
         time.sleep(0.3)
-    raise TimeoutError(f"the server was not ready within {_PATIENCE:.0f} s")
+    raise TimeoutError(f"the server was not ready within {patience:.0f} s")
 
 
 def _free_port() -> int:

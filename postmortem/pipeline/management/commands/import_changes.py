@@ -34,6 +34,7 @@ class Command(BaseCommand):
                     feature=incident.feature, by=person, filename=path.name, data=data, incident=incident
                 )
             line = f"{path.name}: {outcome.added} added, {outcome.unchanged} were there already"
+            line += "".join(f". {note.rstrip('.')}" for note in outcome.notes)
             if outcome.conflicting:
                 line += (
                     f", {len(outcome.conflicting)} differ from what is stored: {', '.join(outcome.conflicting[:10])}"
