@@ -16,7 +16,7 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
 from postmortem.traces.mapped import TableMapping, mapping_of, preview_table
 from postmortem.traces.models import SavedMapping
-from postmortem.traces.table_import import import_table, save_mapping
+from postmortem.traces.table_import import import_table, save_mapping, saved_mapping
 
 
 class ColumnUseSerializer(serializers.Serializer):
@@ -136,10 +136,7 @@ class SavedMappingsView(ApiView):
 
 def _mapping(body: dict[str, Any]) -> TableMapping:
     if body.get("saved"):
-        saved = SavedMapping.objects.filter(name=body["saved"]).first()
-        if saved is None:
-            raise UserError(f"There is no saved mapping “{body['saved']}”.")
-        return mapping_of(saved.mapping)
+        return saved_mapping(body["saved"])
     try:
         return mapping_of(json.loads(body.get("mapping") or "null"))
     except (ValueError, RecursionError) as error:

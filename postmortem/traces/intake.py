@@ -20,6 +20,7 @@ import orjson
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces.clocks import ClockDoubts
+from postmortem.traces.crowded import CrowdedFacets
 from postmortem.traces.entries import Entries, Entry
 from postmortem.traces.parquet import ParquetEntries, is_parquet
 from postmortem.traces.records import TraceRecord
@@ -196,7 +197,7 @@ def _read(
 
 
 def _make_traces(taken: Taken, rows: Rows, *, with_observations: bool) -> None:
-    doubts = ClockDoubts(now=utc_now())
+    doubts, crowded = ClockDoubts(now=utc_now()), CrowdedFacets()
     for trace_id, spilled in rows:
         if sum(len(row.value) for row in spilled) > MAX_TRACE_BYTES:
             taken.faults.add(
@@ -214,6 +215,7 @@ def _make_traces(taken: Taken, rows: Rows, *, with_observations: bool) -> None:
             else:
                 record = collected.record(trace_id)
                 doubts.add(record)
+                crowded.add(record)
         except UserError as error:
             taken.faults.add(spilled[0].line, _sentence(f"{taken.what}, {error}"))
             continue
@@ -223,7 +225,7 @@ def _make_traces(taken: Taken, rows: Rows, *, with_observations: bool) -> None:
                 record if with_observations else replace(record, observations=()), places, not collected.trace_ids()
             )
         )
-    taken.notes += doubts.notes()
+    taken.notes += [*doubts.notes(), *crowded.notes()]
     if not taken.trace_count and not taken.score_trace_count:
         first = f" {taken.faults.told[0].sentence}" if taken.faults.told else ""
         raise UserError(f"{taken.what} holds no traces that can be read.{first}")

@@ -12,6 +12,7 @@ from postmortem.traces.facets import facets_of, truncated_keys
 from postmortem.traces.records import ObservationRecord, ScoreRecord, TraceRecord
 from postmortem.traces.values import (
     MAX_ID,
+    MAX_NAME,
     long_text,
     mapping,
     measure,
@@ -24,6 +25,12 @@ from postmortem.traces.values import (
 
 _MAX_TAGS = 100
 _MAX_SCORES = 1000
+# Texts that are taken over as they are: the row's name for them, the record's, the longest.
+_TEXTS = (
+    ("name", "name", 400), ("promptName", "prompt_name", MAX_NAME), ("promptVersion", "prompt_version", MAX_NAME),
+    ("version", "version", MAX_NAME), ("environment", "environment", 120), ("release", "release", MAX_NAME),
+    ("traceName", "trace_name", 400), ("sessionId", "session_id", 400), ("userId", "user_id", 400),
+)  # fmt: skip
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +50,7 @@ def observation_from_langfuse(row: Mapping[str, Any], trace_id: str = "") -> Obs
         to_first_token = (first_token - start).total_seconds()
     metadata = mapping(row.get("metadata"))
     usage = mapping(row.get("usageDetails") or row.get("usage"))
+    texts = {field: short_text(value, limit) for name, field, limit in _TEXTS if (value := row.get(name)) is not None}
     cost = measure(row.get("totalCost"))
     if cost is None:
         cost = measure(row.get("calculatedTotalCost"))
@@ -51,21 +59,12 @@ def observation_from_langfuse(row: Mapping[str, Any], trace_id: str = "") -> Obs
         trace_id=short_text(row.get("traceId"), MAX_ID) or trace_id,
         parent_id=short_text(row.get("parentObservationId"), MAX_ID) or None,
         kind=short_text(row.get("type"), 40).upper() or "SPAN",
-        name=short_text(row.get("name"), 400),
         start=start,
         end=end if end is not None and end >= start else None,
         level=short_text(row.get("level"), 20).upper() or "DEFAULT",
         status_message=long_text(row.get("statusMessage"), 2000),
         # The server says providedModelName where its documentation says model.
         model=short_text(row.get("model")) or short_text(row.get("providedModelName")),
-        prompt_name=short_text(row.get("promptName")),
-        prompt_version=short_text(row.get("promptVersion")),
-        version=short_text(row.get("version")),
-        environment=short_text(row.get("environment"), 120),
-        release=short_text(row.get("release")),
-        trace_name=short_text(row.get("traceName"), 400),
-        session_id=short_text(row.get("sessionId"), 400),
-        user_id=short_text(row.get("userId"), 400),
         tags=_tags(row.get("tags")),
         input=long_text(row.get("input")),
         output=long_text(row.get("output")),
@@ -76,6 +75,7 @@ def observation_from_langfuse(row: Mapping[str, Any], trace_id: str = "") -> Obs
         time_to_first_token_seconds=to_first_token,
         truncated_metadata=truncated_keys(metadata),
         is_root=row.get("isRootObservation") is True,
+        **texts,
     )
 
 

@@ -239,7 +239,7 @@ def _row(value: Any, line: int, where: str) -> Row:
 
 def _table_row(value: dict[str, Any]) -> dict[str, Any]:
     """A table export's row in the API's words and units: its latencies are milliseconds."""
-    if (first_token := measure(value.get("timeToFirstTokenMs"))) is not None:
+    if "timeToFirstTokenMs" in value and (first_token := measure(value["timeToFirstTokenMs"])) is not None:
         value = {**value, "timeToFirstToken": first_token / 1000}
     if not value.get("endTime") and (latency := measure(value.get("latencyMs"))) is not None and latency < 1e10:
         start = moment(value.get("startTime"))

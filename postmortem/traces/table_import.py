@@ -19,7 +19,7 @@ from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.traces.intake import Fault, take_file
-from postmortem.traces.mapped import MappedRows, TableMapping, TablePreview, preview_table
+from postmortem.traces.mapped import MappedRows, TableMapping, TablePreview, mapping_of, preview_table
 from postmortem.traces.models import EvidenceImport, MappingDraft, SavedMapping
 from postmortem.traces.services import store_taken
 
@@ -93,6 +93,14 @@ def import_table(
             after={"mapping": mapping.to_json(), "left out": taken.faults.count},
         )  # fmt: skip
     return TableOutcome(finished, finished.trace_count, taken.faults.told, taken.faults.count)
+
+
+def saved_mapping(name: str) -> TableMapping:
+    """The mapping that was kept under this name. Raises UserError when there is none."""
+    saved = SavedMapping.objects.filter(name=name[:120]).first()
+    if saved is None:
+        raise UserError(f"There is no saved mapping “{name[:120]}”.")
+    return mapping_of(saved.mapping)
 
 
 def save_mapping(*, by: Person, name: str, mapping: TableMapping) -> SavedMapping:

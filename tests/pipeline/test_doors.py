@@ -12,9 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from postmortem.accounts.models import Role
+from postmortem.traces.mapped import ColumnUse, checked_mapping
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.selectors import trace_reading
 from postmortem.traces.services import read_blob
+from postmortem.traces.table_import import save_mapping
 from tests.api.client import Api
 from tests.builders import make_incident, make_person
 
@@ -150,3 +152,19 @@ def test_scores_come_after_their_traces(incident, person, tmp_path, capsys):
             "Scores of one trace that is not here were left out; upload the traces first."
         ]
     assert Trace.objects.get().scores.count() == 2
+
+
+def test_the_command_reads_a_table_by_a_saved_mapping(incident, person, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("request;when;tier\nr-1;2026-03-09T09:00:00Z;gold\nr-2;yesterday;gold\n")
+    uses = [ColumnUse("request", "id"), ColumnUse("when", "timestamp"), ColumnUse("tier", "facet", "segment")]
+    save_mapping(by=person, name="mine", mapping=checked_mapping(uses, assume_utc=False))
+    table = ["import_trace", incident.number, "--file", str(path), "--mapping"]
+    with pytest.raises(CommandError, match="There is no saved mapping “theirs”"):
+        call_command(*table, "theirs")
+    with pytest.raises(CommandError, match=r"mine\.csv, line 3: column “when”: “yesterday” is no date"):
+        call_command(*table, "mine")
+    assert not Trace.objects.exists()
+    call_command(*table, "mine", "--keep-good")
+    assert "1 rows left out" in capsys.readouterr().out
+    assert Trace.objects.get().facets == {"segment": "gold"}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postmortem.lib.errors import UserError
-from postmortem.traces import entries, spill
+from postmortem.traces import crowded, entries, spill
 from postmortem.traces.files import parse_file, read_file
 from postmortem.traces.intake import take_file
 from postmortem.traces.rows import rows_of
@@ -197,6 +197,13 @@ def test_clocks_that_were_wrong_are_told() -> None:
     assert "begins in the future, up to 5 h from now" in future
     assert "has steps up to 5 h outside of the step that called them" in apart
     assert "scored up to 20 h before" in scored
+
+
+def test_a_facet_with_a_value_for_each_trace_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(crowded, "MOST_VALUES", 20)
+    rows = [OPEN | {"id": f"t{number}", "facets": {"region": "eu", "tenant": f"n{number}"}} for number in range(40)]
+    (note,) = read_file(lines(*rows), "rows.jsonl").notes
+    assert note.startswith("The facet “tenant” has more than 20 different values")
 
 
 @pytest.mark.parametrize("cell", ["NaN", "1e400", "-inf"])

@@ -11,6 +11,7 @@ from postmortem.pipeline import background, services
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
 from postmortem.pipeline.models import Run
 from postmortem.traces.services import import_file
+from postmortem.traces.table_import import import_table, saved_mapping
 
 
 class Command(BaseCommand):
@@ -29,6 +30,7 @@ class Command(BaseCommand):
             action="store_true",
             help="leave out rows of a file that cannot be read, and tell which",
         )
+        parser.add_argument("--mapping", metavar="NAME", help="read the file as a table by this saved mapping")
         add_by_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,7 +38,9 @@ class Command(BaseCommand):
         incident = incident_for(person, options["incident"])
         with clear_errors():
             if options["file"]:
-                self._import_file(incident, person, options["file"], keep_good=options["keep_good"])
+                self._import_file(
+                    incident, person, **{name: options[name] for name in ("file", "keep_good", "mapping")}
+                )
                 return
             run = services.start_link_import(incident=incident, by=person, link=options["link"], cap=options["cap"])
         run = background.finish(run, tell=self.stdout.write)
@@ -44,12 +48,18 @@ class Command(BaseCommand):
             raise CommandError(run.message)
         self.stdout.write(run.message)
 
-    def _import_file(self, incident: Incident, person: Person, path: Path, *, keep_good: bool) -> None:
+    def _import_file(
+        self, incident: Incident, person: Person, *, file: Path, keep_good: bool, mapping: str | None
+    ) -> None:
+        what: dict[str, Any] = {"incident": incident, "by": person, "filename": file.name, "keep_good": keep_good}
         try:
-            with path.open("rb") as file:
-                done = import_file(incident=incident, by=person, filename=path.name, data=file, keep_good=keep_good)
+            with file.open("rb") as data:
+                if mapping:
+                    done = import_table(**what, data=data, mapping=saved_mapping(mapping)).evidence_import
+                else:
+                    done = import_file(**what, data=data)
         except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         self.stdout.write(f"{done.trace_count:,} new traces with {done.score_count:,} scores.")
         for note in done.notes:
             self.stdout.write(note)
