@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def environment(request, tmp_path):
+def environment(tmp_path):
     """A database that other processes see: the test database of PostgreSQL, a file of SQLite's."""
     variables = os.environ | {"POSTMORTEM_DATA_DIR": str(tmp_path), "SECRET_KEY": "test"}
     if connection.vendor == "sqlite":
@@ -20,7 +20,6 @@ def environment(request, tmp_path):
         command = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
         subprocess.run(command, cwd=ROOT, env=variables, check=True, timeout=120)
         return variables
-    request.getfixturevalue("transactional_db")
     settings = connection.settings_dict
     host = settings["HOST"].replace("/", "%2F")
     login = settings["USER"] + (f":{settings['PASSWORD']}" if settings["PASSWORD"] else "")

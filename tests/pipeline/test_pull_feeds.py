@@ -10,14 +10,16 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from fixtures.standin.server import StandIn
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.changes import feeds, pulled_feeds
 from postmortem.changes.feed_http import Budget
 from postmortem.changes.models import Change, ChangeFeed
-from postmortem.lib.clock import utc_now
+from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import background, pull_feeds
 from postmortem.pipeline.models import Run
+from postmortem.traces.connections import create_connection
 from postmortem.traces.models import Connection
 from postmortem.traces.secret_keys import decrypt, encrypt
 from postmortem.traces.services import read_blob
@@ -193,6 +195,26 @@ class TestPulls:
             type(admin).objects.filter(pk=admin.pk).update(role=Role.VIEWER)
             pull(feed)
         assert "may no longer import" in feed.last_error
+
+    def test_langfuse_prompts_through_the_connection(self, admin):
+        with StandIn(mode="v4", sleep_scale=0) as server:
+            connection = create_connection(
+                by=admin, name="Stand-in", base_url=server.base_url, public_key=server.public_key,
+                secret_key=server.secret_key,
+            )  # fmt: skip
+            feed = made(admin, "", kind="pull_langfuse", connection=connection)
+            pull(feed)
+            assert set(feed.changes.values_list("external_id", flat=True)) == {
+                "prompt:greeting:7", "prompt:folder/tone of voice:1",
+            }  # fmt: skip
+            server.world.prompts["greeting"][8] = format_moment(utc_now())
+            pull(feed)
+            pull(feed)
+        assert feed.last_error == ""
+        assert feed.last_outcome == "nothing new"
+        newest = feed.changes.get(external_id="prompt:greeting:8")
+        assert (newest.layer, newest.from_version, newest.facet) == ("prompt", "7", "prompt_version")
+        assert b"Reword the rules" in read_blob(newest.raw)
 
     def test_langfuse_needs_its_connection(self, admin):
         connection = Connection.objects.create(
