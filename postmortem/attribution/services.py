@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
+from postmortem.attribution.calendar.selectors import calendar_sha256
 from postmortem.attribution.interface import METHOD, attribute, result_to_json
 from postmortem.attribution.models import Finding
 from postmortem.attribution.patterns.detectors import detect_patterns
@@ -46,6 +47,7 @@ def run_attribution(*, incident: Incident, by: Person) -> Finding:
                 "windows": result["windows"],
                 "inputs": case_inputs(incident),
                 "patterns_read_every": every,
+                "retirements": calendar_sha256(),
             },
             result=result,
             run_by=by,

@@ -1,10 +1,11 @@
 """Manifests of corpora and training data: upload, what two differ in, and the change that they make."""
 
+import json
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
@@ -123,11 +124,32 @@ def detail(request: HttpRequest, number: str, pk: int) -> HttpResponse:
         "older": older,
         "refused": refused,
         "found": found,
-        "lists": _lists(manifest, older, found),
+        "lists": _lists(found),
         "shares": _shares(found),
         "models": models[:_MOST_CHANGES] if manifest.kind == Manifest.Kind.TRAINING else [],
     }
     return render_stage(request, "changes/manifest.html", incident, "changes", context)
+
+
+@require_GET
+def whole_difference(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """All that differs, one id a line as JSON, for what a page has no room for."""
+    incident = open_incident(request, number)
+    manifest = _manifest(incident, pk)
+    older = _asked(request, manifest, list(selectors.same_thing(manifest)))
+    try:
+        found = selectors.difference(older, manifest)
+    except UserError as error:
+        messages.error(request, str(error))
+        return redirect("manifest", incident.number, pk)
+    lines = (
+        json.dumps({"difference": title.lower(), "id": name}, ensure_ascii=False) + "\n"
+        for title, ids in _named(found)
+        for name in ids
+    )
+    answer = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    answer["Content-Disposition"] = f'attachment; filename="difference-{manifest.pk}.jsonl"'
+    return answer
 
 
 @require_POST
@@ -189,15 +211,14 @@ def _asked(request: HttpRequest, manifest: Manifest, others: list[Manifest]) -> 
     )
 
 
-def _lists(manifest: Manifest, older: Manifest | None, found: Any) -> list[tuple[str, int, list[str]]]:
+def _lists(found: Any) -> list[tuple[str, int, tuple[str, ...]]]:
     """What differs as lists of ids: title, how many, the first of them."""
-    if found is None:
-        return []
-    named: list[tuple[str, tuple[str, ...] | None]] = [
-        ("Added", found.added),
-        ("Removed", found.removed),
-        ("Changed", found.changed),
-    ]
+    return [(title, len(ids), ids[:EXAMPLES]) for title, ids in _named(found)] if found else []
+
+
+def _named(found: Any) -> list[tuple[str, tuple[str, ...]]]:
+    """Every list of ids that has any, with its title."""
+    named = [("Added", found.added), ("Removed", found.removed), ("Changed", found.changed)]
     if isinstance(found, TrainingDifference):
         named.append(("Added without author or reviewer", found.unaccounted))
     else:
@@ -206,7 +227,7 @@ def _lists(manifest: Manifest, older: Manifest | None, found: Any) -> list[tuple
             ("Still embedded by another encoder", found.stale),
             ("Gold documents that moved", found.gold_changed),
         ]
-    return [(title, len(ids), list(ids[:EXAMPLES])) for title, ids in named if ids]
+    return [(title, ids) for title, ids in named if ids]
 
 
 def _shares(found: Any) -> list[tuple[str, int, int, int, int]]:
@@ -239,6 +260,7 @@ urlpatterns = [
     path(_ROOT, page, name="manifests"),
     path(_ROOT + "upload/", upload, name="manifest-upload"),
     path(_ROOT + "<int:pk>/", detail, name="manifest"),
+    path(_ROOT + "<int:pk>/difference.jsonl", whole_difference, name="manifest-difference"),
     path(_ROOT + "<int:pk>/log/", log, name="manifest-log"),
     path(_ROOT + "<int:pk>/delete/", delete, name="manifest-delete"),
 ]

@@ -125,6 +125,7 @@ def test_the_command_prints_the_result_of_a_stored_incident(incident: Incident) 
     printed = json.loads(out.getvalue())
     assert printed["case"] == incident.number
     assert [one["layer"] for one in printed["layers"]] == ["model", "prompt", "retrieval", "infrastructure"]
+    assert sorted(one["number"] for one in printed["patterns"]) == list(range(1, 12))
     assert not selectors.findings(incident).exists()
 
 

@@ -233,6 +233,11 @@ class TestPages:
         assert "In the ledger: Index kb 1 → 2" in page
         assert "&lt;b&gt;d&lt;/b&gt;" in page and "<b>d</b>" not in page
         assert "Gold documents that moved" in page
+        assert "download all" in page
+        kept = Manifest.objects.get(version="2")
+        whole = client.get(reverse("manifest-difference", args=[incident.number, kept.pk]))
+        lines = [json.loads(line) for line in b"".join(whole.streaming_content).splitlines()]
+        assert {"difference": "removed", "id": "c"} in lines and {"difference": "added", "id": "<b>d</b>"} in lines
         change = Change.objects.get()
         shown = client.get(reverse("change", args=[incident.number, change.pk])).content.decode()
         assert "Documents" in shown and "e1" in shown and "Take it out of the log" in shown

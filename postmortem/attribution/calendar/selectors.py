@@ -10,10 +10,11 @@ from django.conf import settings
 
 from postmortem.accounts.models import Person
 from postmortem.attribution.models import ModelRetirement
-from postmortem.attribution.patterns.retirements import Retirement, plain_model, retirements_of, shipped_calendar
+from postmortem.attribution.patterns.retirements import Retirement, retirements_of, shipped_calendar
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import visible_incidents
-from postmortem.lib.clock import utc_now
+from postmortem.lib.clock import format_moment, utc_now
+from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.traces.stored_cells import trace_cells
 
 MODEL_FACETS = ("model", "model_served", "model_version")
@@ -57,6 +58,11 @@ def retirement_moments() -> dict[str, datetime]:
     return found | {model: Retirement(model, day, source).moment for model, day, source in own}
 
 
+def calendar_sha256() -> str:
+    """Hash of all retirements known now: runs that read equal calendars have equal ones."""
+    return sha256_hex(canonical_json({name: format_moment(at) for name, at in retirement_moments().items()}))
+
+
 def seen_models(incidents: Iterable[Incident], today: date | None = None) -> list[SeenModel]:
     """Models that the traces of these incidents record: those that retire first, then those without a date."""
     counts: dict[str, dict[str, Any]] = {}
@@ -94,11 +100,6 @@ def incidents_of_feature(incident: Incident, person: Person) -> list[Incident]:
     """The newest incidents of the same feature that `person` may see."""
     found = visible_incidents(person).filter(feature_id=incident.feature_id).order_by("-pk")
     return list(found.select_related("feature")[:_MOST_INCIDENTS])
-
-
-def is_shipped(model: str) -> bool:
-    """Whether the calendar that comes with the product knows it, under whatever cloud's name."""
-    return plain_model(model) in {plain_model(one.model) for one in _shipped()}
 
 
 def _shipped() -> tuple[Retirement, ...]:
