@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
+ALL_CORES = ["-n", "auto", "--dist", "worksteal"]  # each worker has a database of its own
 
 
 def main() -> int:
@@ -29,12 +30,12 @@ def main() -> int:
         for name, command in checks():
             if not step(name, command, environment):
                 failed.append(name)
-        if not step("tests on SQLite", [*PYTEST, "-m", "not browser"], environment):
+        if not step("tests on SQLite", [*PYTEST, *ALL_CORES, "-m", "not browser"], environment):
             failed.append("tests on SQLite")
         try:
             with running_postgres() as url:
                 on_postgresql = {**environment, "DATABASE_URL": url}
-                command = [*PYTEST, "-m", "not browser", "--database-only"]
+                command = [*PYTEST, *ALL_CORES, "-m", "not browser", "--database-only"]
                 if not step("tests on PostgreSQL", command, on_postgresql):
                     failed.append("tests on PostgreSQL")
         except RuntimeError as error:
