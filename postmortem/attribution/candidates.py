@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 LOGGED_PRIOR, UNLOGGED_PRIOR, NULL_PRIOR = 0.6, 0.2, 0.2
 SILENT_MOVE_FACTOR = 2.0
 AGE_HALVES_AFTER_HOURS = 96.0
-LAG_HOURS = (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0)
+LAG_HOURS = (-8.0, -6.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0)  # when it came, seen from the log: late more than early
 LAGS_SHARE = 0.4  # of an unversioned change's prior, together
 CLOCK_SHARE = 0.1  # of a versioned change's prior: it ran when its log says, whatever version traces record
 SEGMENT_SHARE = 0.2  # harm in one segment only
@@ -127,7 +127,7 @@ def _age_weights(changes: Sequence[ChangeRecord], exposures: ExposureMatrix, det
     weights = np.zeros(len(changes))
     for position, change in enumerate(changes):
         age = (detected - change.at.timestamp()) / 3600.0
-        if exposures.shares[:, position].any() and age > -max(LAG_HOURS):
+        if exposures.shares[:, position].any() and age > min(LAG_HOURS):
             weights[position] = _age_weight(age)
     return weights
 
