@@ -6,7 +6,7 @@ suppliers make the same cells: records (here), stored traces (stored_cells.py), 
 Only facets that somebody asks about should go into cells: a facet of a thousand tenants splits each into a thousand.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -33,6 +33,20 @@ class Profiles(Sequence[Mapping[str, str]]):
     def __init__(self, facets: Mapping[str, FacetCodes], size: int) -> None:
         self._facets = facets
         self._size = size
+
+    @classmethod
+    def of(cls, sets: Collection[_Key]) -> "Profiles":
+        """Hold sets that are given one by one, as pairs of facet and value."""
+        codes: dict[str, npt.NDArray[np.int32]] = {}
+        numbers: dict[str, dict[str, int]] = {}
+        for place, pairs in enumerate(sets):
+            for name, value in pairs:
+                if name not in codes:
+                    codes[name] = np.full(len(sets), -1, dtype=np.int32)
+                    numbers[name] = {}
+                known = numbers[name]
+                codes[name][place] = known.setdefault(value, len(known))
+        return cls({name: FacetCodes(codes[name], tuple(numbers[name])) for name in codes}, len(sets))
 
     def __len__(self) -> int:
         return self._size
@@ -125,9 +139,9 @@ class ProfileNumbers:
             self._as_given[key] = number
         return number
 
-    def profiles(self) -> tuple[Mapping[str, str], ...]:
+    def profiles(self) -> Profiles:
         """All of them in the order of their numbers."""
-        return tuple(dict(key) for key in self._sorted)
+        return Profiles.of(self._sorted)
 
 
 def bin_bounds(seconds: Floats, edges: Floats, bin_seconds: int = BIN_SECONDS) -> tuple[Floats, Floats]:

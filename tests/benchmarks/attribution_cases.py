@@ -1,6 +1,6 @@
 """Score the attribution on simulated cases whose truth is known. Not part of the timed tests.
 
-    .venv/bin/python -m tests.benchmarks.attribution_cases --seeds 1000:1200 [--traces 6000] [--folder DIR]
+    .venv/bin/python -m tests.benchmarks.attribution_cases --seeds 1000:1200 [--traces 6000] [--family interaction] [--folder DIR]
 
 Prints one JSON object: right first, within three, wrong blame, calibration, sets and the cost of a case as a ratio to
 reading its files (a machine's speed cancels out). The seeds decide everything but that ratio.
@@ -17,7 +17,7 @@ from statistics import mean, median
 
 from postmortem.attribution.cases import read_case
 from postmortem.attribution.interface import attribute, result_to_json
-from tests.benchmarks.simulator import simulate
+from tests.benchmarks.simulator import FAMILIES, FURTHER_FAMILIES, simulate
 
 _BUSY = 0.9  # a probability from here on is a blame
 
@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1000:1100")
     parser.add_argument("--traces", type=int, default=6000)
+    parser.add_argument("--family", choices=[*FAMILIES, *FURTHER_FAMILIES], help="one family alone")
     parser.add_argument("--folder", type=Path, help="keep the cases here")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -35,15 +36,15 @@ def main() -> None:
     first, last = (int(part) for part in options.seeds.split(":"))
     with tempfile.TemporaryDirectory() as temporary:
         root = options.folder or Path(temporary)
-        jobs = [(seed, root / f"case-{seed:06d}", options.traces) for seed in range(first, last)]
+        jobs = [(seed, root / f"case-{seed:06d}", options.traces, options.family) for seed in range(first, last)]
         with get_context("spawn").Pool(options.processes) as pool:
             rows = pool.map(_run, jobs, chunksize=4)
     print(json.dumps(score(rows), indent=1))
 
 
-def _run(job: tuple[int, Path, int]) -> dict[str, object]:
-    seed, folder, traces = job
-    truth = simulate(seed, folder, traces=traces)
+def _run(job: tuple[int, Path, int, str | None]) -> dict[str, object]:
+    seed, folder, traces, family = job
+    truth = simulate(seed, folder, traces=traces, family=family)
     started = time.perf_counter()
     case = read_case(folder)
     read = time.perf_counter()
