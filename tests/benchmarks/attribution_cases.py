@@ -1,6 +1,7 @@
 """Score the attribution on simulated cases whose truth is known. Not part of the timed tests.
 
-    .venv/bin/python -m tests.benchmarks.attribution_cases --seeds 1000:1200 [--traces 6000] [--family interaction] [--folder DIR]
+    .venv/bin/python -m tests.benchmarks.attribution_cases --seeds 1000:1200 [--traces 6000] [--folder DIR]
+        [--family interaction]
 
 Prints one JSON object: right first, within three, wrong blame, calibration, sets and the cost of a case as a ratio to
 reading its files (a machine's speed cancels out). The seeds decide everything but that ratio.

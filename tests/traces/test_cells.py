@@ -27,7 +27,7 @@ def test_cells_count_and_sum_the_traces_that_have_the_signal() -> None:
         ],
         "quality",
     )
-    assert cells.profiles == ({"region": "eu"}, {"region": "us"})
+    assert list(cells.profiles) == [{"region": "eu"}, {"region": "us"}]
     assert cells.count.tolist() == [2, 1, 1]
     assert cells.total.tolist() == [1.5, 1.0, 0.25]
     assert cells.total_squares.tolist() == [1.25, 1.0, 0.0625]
