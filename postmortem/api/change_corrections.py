@@ -118,5 +118,5 @@ class DuplicatesView(IncidentView):
     def get(self, request: Request, number: str) -> Response:
         """Likely pairs, for people to merge."""
         pairs = selectors.duplicate_pairs(selectors.ledger(self.incident))
-        rows = [{"first": first, "second": second, "reason": reason} for first, second, reason in pairs]
+        rows = [{"first": first, "second": second, "reason": reason} for first, second, reason, _ in pairs]
         return self.page(rows, DuplicateSerializer)

@@ -10,16 +10,21 @@ from postmortem.lib.clock import describe_duration
 
 NEAR = timedelta(hours=2)
 _ALIKE = 0.8
+_ONLY_ALIKE = "their words are alike"
 MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class LikelyDuplicate:
-    """Two entries that look like one change; `first` is the earlier one, `reason` one clause."""
+    """Two entries that look like one change; `first` is the earlier one, `reason` one clause.
+
+    `is_sure`: both tell the same version, link or words, not only alike ones.
+    """
 
     first: str
     second: str
     reason: str
+    is_sure: bool
 
 
 def likely_duplicates(records: Sequence[ChangeRecord], origins: Sequence[str]) -> list[LikelyDuplicate]:
@@ -40,7 +45,7 @@ def likely_duplicates(records: Sequence[ChangeRecord], origins: Sequence[str]) -
             reason = _reason(one, other)
             if reason:
                 apart = describe_duration(other.at - one.at) if other.at > one.at else "no time"
-                found.append(LikelyDuplicate(one.id, other.id, f"{reason}, {apart} apart"))
+                found.append(LikelyDuplicate(one.id, other.id, f"{reason}, {apart} apart", reason != _ONLY_ALIKE))
             if len(found) >= MOST:
                 return found
     return found
@@ -55,4 +60,6 @@ def _reason(one: ChangeRecord, other: ChangeRecord) -> str:
     if not one.summary or (one.to_version and other.to_version and one.to_version != other.to_version):
         return ""
     alike = SequenceMatcher(None, one.summary.lower(), other.summary.lower()).ratio()
-    return "their words are alike" if alike >= _ALIKE else ""
+    if alike == 1.0:
+        return "their words are the same"
+    return _ONLY_ALIKE if alike >= _ALIKE else ""

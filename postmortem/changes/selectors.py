@@ -125,12 +125,12 @@ def corrections_of(changes: Collection[Change]) -> dict[int, list[ChangeRevision
     return found
 
 
-def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, str]]:
-    """Entries of the ledger that look like one change told by two feeds, with the reason."""
+def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, str, bool]]:
+    """Entries of the ledger that look like one change told by two feeds, the reason, and whether it is a sure one."""
     changes = {row.change.external_id: row.change for row in rows}
     origins = [f"{row.change.source} {row.change.origin}" for row in rows]
     pairs = likely_duplicates([record_of(row.change) for row in rows], origins)
-    return [(changes[pair.first], changes[pair.second], pair.reason) for pair in pairs]
+    return [(changes[pair.first], changes[pair.second], pair.reason, pair.is_sure) for pair in pairs]
 
 
 def ledger(incident: Incident) -> list[LedgerRow]:

@@ -99,10 +99,12 @@ def merge(request: HttpRequest, number: str, pk: int) -> HttpResponse:
 
 @require_POST
 def merge_all(request: HttpRequest, number: str) -> HttpResponse:
-    """Merge every pair that looks like one change told by two feeds; each can be taken apart again."""
+    """Merge every pair that tells the same version, link or words in two feeds; each can be taken apart again."""
     incident = open_incident(request, number, Capability.IMPORT)
     merged, left = 0, 0
-    for first, second, _ in selectors.duplicate_pairs(selectors.ledger(incident)):
+    for first, second, _, is_sure in selectors.duplicate_pairs(selectors.ledger(incident)):
+        if not is_sure:
+            continue
         try:
             corrections.merge_changes(duplicate=second, into=first, by=request.user, incident=incident)
             merged += 1

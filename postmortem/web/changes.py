@@ -235,6 +235,7 @@ def _render(
     context |= {
         "duplicates": pairs[:_PAIRS_SHOWN],
         "pair_count": len(pairs),
+        "sure_count": sum(is_sure for *_, is_sure in pairs),
         "unseen_count": len(found.never_observed),
         "unlogged_count": len(found.never_logged),
     }

@@ -146,7 +146,7 @@ class TestMerges:
 
     def test_a_merged_entry_leaves_the_count_and_stands_under_the_other(self, entry, twin, incident, reviewer):
         assert len(selectors.ledger(incident)) == 2
-        assert [(a.pk, b.pk) for a, b, _ in selectors.duplicate_pairs(selectors.ledger(incident))] == [
+        assert [(a.pk, b.pk) for a, b, *_ in selectors.duplicate_pairs(selectors.ledger(incident))] == [
             (entry.pk, twin.pk)
         ]
         corrections.merge_changes(duplicate=twin, into=entry, by=reviewer, incident=incident)

@@ -247,7 +247,7 @@ def test_pairs_of_two_feeds_are_merged_at_once_and_taken_apart_one_by_one(client
             )
     client.force_login(reviewer)
     page = client.get(url(incident)).content.decode()
-    assert "3 pairs probably told twice" in page and "Merge all 3" in page
+    assert "3 pairs probably told twice" in page and "Merge these 3" in page
     done = client.post(url(incident, "changes-merge-all"), follow=True).content.decode()
     assert "3 merged" in done and "3 logged changes" in done
     merged = Change.objects.exclude(merged_into=None).first()
