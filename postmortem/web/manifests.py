@@ -24,6 +24,7 @@ from postmortem.web.workspace import open_incident, render_stage
 
 EXAMPLES = 20
 _MOST_CHANGES = 200
+_DAYS_SHOWN = 12
 _SAMPLES = {
     "corpus.jsonl": """\
 {"index": "help-centre", "version": "2026-03-09", "at": "2026-03-09T06:00:00Z", "encoder": "helix-3", "chunking": {"size": 400, "overlap": 40}, "source": "https://git.example.org/kb"}
@@ -116,6 +117,7 @@ def detail(request: HttpRequest, number: str, pk: int) -> HttpResponse:
             found = selectors.difference(older, manifest)
     except UserError as error:
         refused = str(error)
+    days = found.embedded_by_day if manifest.kind == Manifest.Kind.CORPUS and found else ()
     models = incident.feature.changes.filter(layer=Layer.MODEL.value, merged_into=None).order_by("-at")
     context = {
         "manifest": manifest,
@@ -126,6 +128,8 @@ def detail(request: HttpRequest, number: str, pk: int) -> HttpResponse:
         "found": found,
         "lists": _lists(found),
         "shares": _shares(found),
+        "embedded_days": days[: -_DAYS_SHOWN - 1 : -1],
+        "more_days": len(days) > _DAYS_SHOWN,
         "models": models[:_MOST_CHANGES] if manifest.kind == Manifest.Kind.TRAINING else [],
     }
     return render_stage(request, "changes/manifest.html", incident, "changes", context)

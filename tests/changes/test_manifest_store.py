@@ -233,7 +233,7 @@ class TestPages:
         assert "In the ledger: Index kb 1 → 2" in page
         assert "&lt;b&gt;d&lt;/b&gt;" in page and "<b>d</b>" not in page
         assert "Gold documents that moved" in page
-        assert "download all" in page
+        assert "download all" in page and "By day, UTC" in page and "2026-02-01" in page
         kept = Manifest.objects.get(version="2")
         whole = client.get(reverse("manifest-difference", args=[incident.number, kept.pk]))
         lines = [json.loads(line) for line in b"".join(whole.streaming_content).splitlines()]
