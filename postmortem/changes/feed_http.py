@@ -36,6 +36,10 @@ Known = Callable[[Sequence[str]], set[str]]
 """Which of these ids the feature's logs hold already."""
 
 
+ToldBetween = Callable[[str, datetime, datetime], bool]
+"""Whether the logs hold a change whose id begins so, from the first moment to the second."""
+
+
 class PullEnough(Exception):
     """This pull has asked enough; the next one goes on from the cursor."""
 
@@ -170,6 +174,7 @@ class Work:
     known: Known
     first: datetime
     now: datetime = field(default_factory=utc_now)
+    told_between: ToldBetween = lambda *_: False
     told: list[Told] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 

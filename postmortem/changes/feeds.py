@@ -136,6 +136,6 @@ def _secret(kind: str, given: str) -> str:
         if not 8 <= len(given) <= 300:
             raise UserError("Paste the secret that Langfuse shows when the webhook is made; it begins with lf-whsec_.")
         return given
-    if kind == ChangeFeed.Kind.GITLAB:  # it is sent as it is, in a header
+    if kind in {ChangeFeed.Kind.GITLAB, ChangeFeed.Kind.MLFLOW}:  # their secret is the text itself
         return secrets.token_urlsafe(32)
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

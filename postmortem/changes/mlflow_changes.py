@@ -1,18 +1,48 @@
-"""MLflow's model registry as changes: versions as they are registered, moves of stages and aliases. Pure."""
+"""MLflow's model registry as changes, from REST and from its webhooks (MLflow 3.3 and newer). Pure.
+
+Versions as they are registered, moves of stages and aliases.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from postmortem.changes.feed_options import FeedOptions
 from postmortem.changes.parse import read_change
 from postmortem.changes.records import ChangeRecord
-from postmortem.changes.repository_changes import short_name, web_link
+from postmortem.changes.repository_changes import part, short_name, web_link
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
 from postmortem.traces.values import moment, short_text
 
 NO_STAGE = "None"
+_VERSIONS = {"model_version", "prompt_version"}
+_ENTITIES = _VERSIONS | {"model_version_alias", "prompt_alias"}
+_PROMPT_TAGS = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+
+
+def read_event(body: Mapping[str, Any], options: FeedOptions) -> list[ChangeRecord]:
+    """The change that a webhook tells: a version or an alias, of a model or a prompt; else none. Raises UserError."""
+    entity, action, data = short_text(body.get("entity")), short_text(body.get("action")), part(body, "data")
+    if entity not in _ENTITIES or action not in {"created", "deleted"} or (entity in _VERSIONS and action == "deleted"):
+        return []
+    if options.models and data.get("name") not in options.models:
+        return []
+    at = moment(body.get("timestamp"))
+    if at is None:
+        raise UserError("The event names no time.")
+    told = {"name": data.get("name"), "description": data.get("description"), "tags": _PROMPT_TAGS}
+    if entity in {"model_version", "model_version_alias"}:
+        told["tags"] = []
+    if entity in _VERSIONS:
+        told |= {"version": data.get("version"), "creation_timestamp": at.timestamp() * 1000}
+        return [version_change(told, base="", facet=options.facet)]
+    after = version_of(data) if action == "created" else ""
+    alias = short_text(data.get("alias"), 250).strip()
+    if not alias:
+        raise UserError("MLflow names no alias.")
+    return [alias_change(told, alias, before="", after=after, since=at, until=at, base="", facet=options.facet)]
 
 
 def version_change(told: Mapping[str, Any], *, base: str, facet: str = "") -> ChangeRecord:
@@ -55,19 +85,26 @@ def alias_change(
     Its id holds the look before it, which stays the same when a pull breaks off and looks again.
     """
     name = name_of(told)
-    moved = f"v{before} → v{after}" if before and after else f"set to v{after}" if after else f"taken from v{before}"
+    moved = f"v{before} → v{after}" if before and after else f"set to v{after}"
+    if not after:
+        moved = f"taken from v{before}" if before else "taken away"
     return read_change(
         _fields(told, name, base)
         | {
-            "id": f"mlflow:{short_name(name)}:alias:{short_name(alias, 30)}:{after or 'none'}:{int(since.timestamp())}",
+            "id": f"{alias_prefix(name, alias, after)}{int(since.timestamp())}",
             "at": format_moment(since), "until": format_moment(until),
             "rollout": "ramp" if until > since else "instant",
             "from_version": before or None, "to_version": after or None,
             "summary": f"{_what(told)} {name}: alias {alias} {moved}"[:300],
-            "details": {"alias": alias, "time": "between two looks at the registry"},
+            "details": {"alias": alias} | ({"time": "between two looks at the registry"} if until > since else {}),
         }
         | (_facet(facet, after) if after else {})
     )  # fmt: skip
+
+
+def alias_prefix(name: str, alias: str, after: str) -> str:
+    """How the ids of all moves of an alias to one version begin; what follows is the time."""
+    return f"mlflow:{short_name(name)}:alias:{short_name(alias, 30)}:{after or 'none'}:"
 
 
 def version_id(name: str, version: str) -> str:

@@ -105,6 +105,7 @@ class ChangeFeed(models.Model):
         LANGFUSE = "langfuse", "Langfuse prompt webhook"
         GITHUB = "github", "GitHub webhook"
         GITLAB = "gitlab", "GitLab webhook"
+        MLFLOW = "mlflow", "MLflow registry webhook"
         PULL_LANGFUSE = "pull_langfuse", "Langfuse prompt versions"
         PULL_GITHUB = "pull_github", "GitHub repository"
         PULL_GITLAB = "pull_gitlab", "GitLab project"

@@ -77,7 +77,7 @@ def _deployments(place: Place) -> Iterator[Step]:
             if done:  # the oldest is when it went live; they come newest first
                 read = partial(one, github.deployment_change, name, entry.value, done[-1].value)
                 work.tell(read, entry.raw + b"\n" + done[-1].raw)
-            elif statuses and statuses[0].value.get("state") in _ENDED:
+            elif statuses and short_text(statuses[0].value.get("state")) in _ENDED:
                 work.settle(identifier)
         yield work.step()
     work.move_mark("deployments", work.now)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from postmortem.traces.values import mapping, short_text
 _PAGE = 200
 _MAX_PAGES = 25
 _CLOCKS = timedelta(minutes=10)
+_CLOCKS_APART = timedelta(minutes=1)  # less than between two pulls, else an earlier move to the same version counts
 _API = "api/2.0/mlflow"
 
 
@@ -90,29 +92,40 @@ def _aliases(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
                 continue
             seen[name] = mlflow.aliases_of(told)
             if before is not None:
-                moved = partial(
-                    _moves, told, before.get(name, {}), seen[name], (since, work.now), (reader.base, options.facet)
-                )
+                moved = partial(_moves, told, before.get(name, {}), seen[name], since, _Look(work, reader, options))
                 work.tell(moved, _bytes(told))
     work.cursor["aliases"] = {name: aliases for name, aliases in seen.items() if aliases}
     work.cursor["looked"] = work.now.isoformat()
     yield work.step()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """With what an alias is told."""
+
+    work: Work
+    reader: Reads
+    options: FeedOptions
+
+
 def _moves(
-    told: Mapping[str, Any],
-    before: Mapping[str, str],
-    after: Mapping[str, str],
-    looks: tuple[datetime, datetime],
-    place: tuple[str, str],
+    told: Mapping[str, Any], before: Mapping[str, str], after: Mapping[str, str], since: datetime, look: _Look
 ) -> list[ChangeRecord]:
-    (since, until), (base, facet) = looks, place
-    read = partial(mlflow.alias_change, told, since=min(since, until), until=until, base=base, facet=facet)
-    return [
-        read(alias, before=before.get(alias, ""), after=after.get(alias, ""))
-        for alias in sorted({*before, *after})
-        if before.get(alias) != after.get(alias)
-    ]
+    """Aliases that differ from the last look, but for those that a webhook told meanwhile, with their very time."""
+    until, found = look.work.now, list[ChangeRecord]()
+    since = min(since, until)
+    for alias in sorted({*before, *after}):
+        left, right = before.get(alias, ""), after.get(alias, "")
+        begins = mlflow.alias_prefix(mlflow.name_of(told), alias, right)
+        if left == right or look.work.told_between(begins, since - _CLOCKS_APART, until + _CLOCKS_APART):
+            continue
+        found.append(
+            mlflow.alias_change(
+                told, alias, before=left, after=right, since=since, until=until, base=look.reader.base,
+                facet=look.options.facet,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _pages(reader: Reads, path: str, params: Mapping[str, Any], name: str) -> Iterator[list[dict[str, Any]]]:

@@ -29,6 +29,7 @@ OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     ChangeFeed.Kind.LANGFUSE: (),
     ChangeFeed.Kind.GITHUB: _REPOSITORY,
     ChangeFeed.Kind.GITLAB: _REPOSITORY,
+    ChangeFeed.Kind.MLFLOW: ("models", "facet"),
     ChangeFeed.Kind.PULL_LANGFUSE: (),
     ChangeFeed.Kind.PULL_GITHUB: ("project", *_REPOSITORY),
     ChangeFeed.Kind.PULL_GITLAB: ("project", *_REPOSITORY),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import ProtectedError
@@ -168,6 +169,11 @@ def ask_import(by: Person, feature: Feature, incident: Incident | None) -> None:
 def stored_ids(feature: Feature, ids: Sequence[str]) -> set[str]:
     """Those of these ids that the feature's logs hold."""
     return set(_stored_contents(feature, ids))
+
+
+def is_told_between(feature: Feature, begins: str, start: datetime, end: datetime) -> bool:
+    """Whether the logs hold a change whose id begins so and that began between two moments."""
+    return feature.changes.filter(external_id__startswith=begins, at__gte=start, at__lte=end).exists()
 
 
 def _stored_contents(feature: Feature, ids: Sequence[str]) -> dict[str, str]:

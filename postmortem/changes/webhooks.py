@@ -1,7 +1,7 @@
 """Signed webhooks that tell changes: is it genuine, and which changes does it tell. Pure.
 
-Sources: Standard Webhooks 1.0 (standardwebhooks.com), Langfuse's prompt webhook, GitHub's and GitLab's webhooks,
-CloudEvents 1.0 (structured and binary), CDEvents (cdevents.py).
+Sources: Standard Webhooks 1.0 (standardwebhooks.com), Langfuse's prompt webhook, GitHub's, GitLab's and MLflow's
+webhooks, CloudEvents 1.0 (structured and binary), CDEvents (cdevents.py).
 """
 
 import base64
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from postmortem.changes import github_changes, gitlab_changes
+from postmortem.changes import github_changes, gitlab_changes, mlflow_changes
 from postmortem.changes.cdevents import read_cdevent
 from postmortem.changes.feed_options import FeedOptions
 from postmortem.changes.parse import read_change
@@ -68,18 +68,20 @@ def delivery_id(kind: str, headers: Headers, body: bytes, secret: str, now: floa
         # GitLab sends the secret itself and signs nothing; every event has a body of its own.
         _same(headers.get("x-gitlab-token", ""), secret)
         return hashlib.sha256(body).hexdigest()
-    if kind not in {"standard"}:
+    if kind == "mlflow":  # Standard Webhooks but for the names of the headers and the key, which is the text itself
+        names, key = ("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature"), secret.encode()
+    elif kind == "standard":
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Forged from error
+    else:
         raise Forged  # what is pulled takes no deliveries
-    identifier, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    identifier, stamp, signatures = (headers.get(name, "") for name in names)
     _fresh(stamp, now)
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Forged from error
     wanted = base64.b64encode(hmac.digest(key, f"{identifier}.{stamp}.".encode() + body, "sha256")).decode()
-    given = [
-        part.removeprefix("v1,") for part in headers.get("webhook-signature", "").split() if part.startswith("v1,")
-    ]
+    given = [signature.removeprefix("v1,") for signature in signatures.split() if signature.startswith("v1,")]
     if not identifier or not any(hmac.compare_digest(one.encode(), wanted.encode()) for one in given):
         raise Forged
     # Ids of any length are told apart, and none is longer than the column that keeps it.
@@ -100,6 +102,8 @@ def records_of(kind: str, headers: Headers, body: bytes, options: FeedOptions = 
         return github_changes.read_event(headers.get("x-github-event", ""), _object(value), options)
     if kind == "gitlab":
         return gitlab_changes.read_event(_object(value), options)
+    if kind == "mlflow":
+        return mlflow_changes.read_event(_object(value), options)
     entries = value if isinstance(value, list) else [value]
     if len(entries) > _MOST_CHANGES:
         raise UserError(f"The delivery tells more than {_MOST_CHANGES} changes; send several.")

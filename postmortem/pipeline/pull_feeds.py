@@ -20,7 +20,7 @@ from postmortem.changes import pull_github, pull_gitlab, pull_mlflow, pull_promp
 from postmortem.changes.feed_http import Budget, FeedReader, Step, Work
 from postmortem.changes.feed_options import read_options
 from postmortem.changes.models import Change, ChangeFeed
-from postmortem.changes.services import ImportOutcome, store_records, stored_ids
+from postmortem.changes.services import ImportOutcome, is_told_between, store_records, stored_ids
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.progress import LEASE, LeaseLost, heartbeat
@@ -91,6 +91,7 @@ def _pull(feed: ChangeFeed, stop: threading.Event, lease: timedelta) -> tuple[Im
     work = Work(
         cursor=feed.cursor, known=partial(stored_ids, feed.feature),
         first=now - timedelta(days=feed.lookback_days), now=now,
+        told_between=partial(is_told_between, feed.feature),
     )  # fmt: skip
     total, unfinished = ImportOutcome(), False
     for step in _steps(feed, work, Budget(stopping=stop.is_set)):

@@ -10,6 +10,7 @@ from postmortem.changes.feed_http import Budget, FeedReader, Work, entries_of
 from postmortem.changes.feed_options import read_options
 from postmortem.changes.github_changes import read_event as github_event
 from postmortem.changes.gitlab_changes import read_event as gitlab_event
+from postmortem.changes.mlflow_changes import read_event as mlflow_event
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
 from postmortem.traces.source_http import AccessRefused, RateLimited, SourceError
@@ -25,9 +26,14 @@ class Log:
     def __init__(self, pull, options=OPTIONS):
         self.pull, self.options = pull, options
         self.stored, self.cursor, self.unfinished, self.unreadable = {}, {}, False, []
+        self.webhooks = []
 
     def run(self, base, *, requests=250, now=NOW, days=30, **reader):
-        work = Work(self.cursor, lambda ids: set(ids) & set(self.stored), NOW - timedelta(days=days), now)
+        def told_between(begins, start, end):
+            return any(record.id.startswith(begins) and start <= record.at <= end for record in self.webhooks)
+
+        known = set(self.stored).intersection
+        work = Work(self.cursor, known, NOW - timedelta(days=days), now, told_between=told_between)
         self.unfinished, new = False, []
         try:
             with FeedReader(base, budget=Budget(requests), backoff_seconds=0.01, **reader) as host:
@@ -241,6 +247,52 @@ class TestMlflow:
         assert (champion.from_version, champion.to_version, champion.rollout) == ("1", "2", "ramp")
         assert (champion.at, champion.until) == (NOW + timedelta(minutes=20), NOW + timedelta(minutes=40))
         assert trial.summary == "Model answerer: alias trial set to v1"
+
+    def test_a_move_that_a_webhook_told_is_not_told_again(self):
+        host, log = Registry(), Log(pull_mlflow.pull)
+        event = {
+            "entity": "model_version_alias", "action": "created",
+            "timestamp": (NOW + timedelta(minutes=10)).isoformat(),
+            "data": {"name": "answerer", "alias": "champion", "version": "2"},
+        }  # fmt: skip
+        (told,) = mlflow_event(event, read_options({}))
+        assert (told.at, told.until, told.rollout) == (
+            NOW + timedelta(minutes=10),
+            NOW + timedelta(minutes=10),
+            "instant",
+        )
+        assert told.summary == "Model answerer: alias champion set to v2"
+        with host.serving() as base:
+            log.run(base)
+            host.models[0]["aliases"][0]["version"] = "2"
+            log.webhooks = [told]
+            assert log.run(base, now=NOW + timedelta(minutes=20)) == []
+            host.models[0]["aliases"][0]["version"] = "1"
+            assert len(log.run(base, now=NOW + timedelta(minutes=40))) == 1
+
+    def test_webhooks_of_versions_prompts_and_aliases(self):
+        log = Log(pull_mlflow.pull)
+        with Registry().serving() as base:
+            log.run(base)
+        envelope = {"action": "created", "timestamp": NOW.isoformat()}
+        version = {
+            "name": "answerer",
+            "version": "2",
+            "source": "s3://m",
+            "tags": {"a": "b"},
+            "description": "Fine-tuned",
+        }
+        (record,) = mlflow_event(envelope | {"entity": "model_version", "data": version}, read_options({}))
+        assert record.id in log.stored
+        prompt = {"name": "greeting", "version": "3", "template": "Hello", "tags": {}, "description": None}
+        (record,) = mlflow_event(envelope | {"entity": "prompt_version", "data": prompt}, read_options({}))
+        assert (record.layer, record.summary) == (Layer.PROMPT, "Prompt greeting version 3 registered")
+        gone = {"entity": "prompt_alias", "action": "deleted", "data": {"name": "greeting", "alias": "live"}}
+        (record,) = mlflow_event(envelope | gone, read_options({}))
+        assert (record.summary, record.to_version) == ("Prompt greeting: alias live taken away", None)
+        assert mlflow_event(envelope | gone, read_options({"models": "other"})) == []
+        for other in ("registered_model", "model_version_tag", ["x"], None):
+            assert mlflow_event(envelope | {"entity": other, "data": version}, read_options({})) == []
 
     def test_named_models_only_and_prompts_of_the_registry(self):
         host, log = Registry(), Log(pull_mlflow.pull, read_options({"models": "greeting"}))

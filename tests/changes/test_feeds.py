@@ -215,6 +215,23 @@ class TestDeliveries:
         assert send(client, feed, body, headers | {"idempotency-key": "2"}).json() == {"repeated": True}
         assert Change.objects.get().feed == feed
 
+    def test_mlflow_signs_with_the_text_of_its_secret(self, client, admin):
+        feed, secret = made(admin, "mlflow")
+        body, stamp = json.dumps({
+            "entity": "model_version_alias", "action": "created", "timestamp": "2026-03-09T09:40:00+00:00",
+            "data": {"name": "answerer", "alias": "champion", "version": "4"},
+        }).encode(), str(int(time.time()))  # fmt: skip
+        signed = hmac.digest(secret.encode(), f"d-1.{stamp}.".encode() + body, "sha256")
+        headers = {
+            "x-mlflow-delivery-id": "d-1", "x-mlflow-timestamp": stamp,
+            "x-mlflow-signature": f"v1,{base64.b64encode(signed).decode()}",
+        }  # fmt: skip
+        for wrong in ({"x-mlflow-delivery-id": "d-2"}, {"x-mlflow-timestamp": "1"}, {"x-mlflow-signature": "v1,"}):
+            assert send(client, feed, body, headers | wrong).status_code == 401
+        assert send(client, feed, body, headers).json()["added"] == 1
+        assert send(client, feed, body, headers).json() == {"repeated": True}
+        assert Change.objects.get().summary == "Model answerer: alias champion set to v4"
+
     def test_a_merge_without_its_files_wakes_the_pull_of_the_project(self, client, admin):
         hook, secret = made(admin, "gitlab")
         later = utc_now() + timedelta(hours=5)

@@ -1,15 +1,21 @@
-"""Every event that a webhook tells, with every part of it replaced by something hostile: one sentence, or a change."""
+"""Every event that a webhook tells and every answer that a pull reads, with every part of it replaced by something
+hostile: one sentence, or changes that can be stored."""
 
 import copy
 import json
+from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 
+from postmortem.changes import pull_github, pull_gitlab, pull_mlflow
+from postmortem.changes.feed_http import Entry, Work
 from postmortem.changes.feed_options import read_options
 from postmortem.changes.parse import content_of, read_change, to_open_format
 from postmortem.changes.webhooks import records_of
 from postmortem.lib.errors import UserError
-from tests.changes.hosts import ago, github, sha
+from postmortem.traces.source_http import SourceError
+from tests.changes.hosts import NOW, Registry, ago, github, gitlab, sha
 from tests.changes.test_feeds import CD, CHANGE, PROMPT
 
 OPTIONS = read_options({"paths": "** → prompt\nprompts/** → model"})
@@ -59,6 +65,14 @@ EVENTS = {
     },
     "langfuse created": PROMPT,
     "langfuse moved": PROMPT | {"action": "updated", "prompt": PROMPT["prompt"] | {"labels": ["production"]}},
+    "mlflow version": {
+        "entity": "model_version", "action": "created", "timestamp": ago(hours=1),
+        "data": {"name": "answerer", "version": "2", "source": "s3://m", "tags": {}, "description": "Fine-tuned"},
+    },
+    "mlflow alias": {
+        "entity": "model_version_alias", "action": "created", "timestamp": ago(hours=1),
+        "data": {"name": "answerer", "alias": "champion", "version": "2"},
+    },
     "standard open": CHANGE,
     "standard cdevent": CD,
     "standard cloudevent": {"specversion": "1.0", "id": "x", "type": CD["context"]["type"], "data": CD},
@@ -106,3 +120,64 @@ def test_every_part_of_an_event_may_be_hostile(name):
                 assert b"\x00" not in content_of(stored)
                 assert "\\u0000" not in json.dumps(to_open_format(stored))
                 assert not stored.link.startswith("javascript")
+
+
+class Answers:
+    """A reader without a wire: `host`'s answers, in the order in which they are asked for."""
+
+    base = "https://host.example.org"
+
+    def __init__(self, host):
+        self.host = host
+
+    def get(self, path, params=None):
+        address = f"/{path}?{urlencode(params or {})}"
+        said = self.host.answer("GET", address, "", {})
+        if said["status"] != 200:
+            raise SourceError(f"no {path}")
+        return json.loads(said["body"])
+
+    def entries(self, path, params):
+        value = self.get(path, params)
+        if not isinstance(value, list):
+            raise SourceError("no list")
+        return [Entry(one, b"{}") for one in value if isinstance(one, dict)]
+
+
+PULLS = {
+    "github": (github, pull_github.pull, ("lists", "objects")),
+    "gitlab": (gitlab, pull_gitlab.pull, ("lists", "objects")),
+    "mlflow": (Registry, pull_mlflow.pull, ("models", "versions")),
+}
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_every_part_of_an_answer_may_be_hostile(name):
+    """Whatever else a pull cannot read, it ends, and tells nothing that a database refuses."""
+    make, pull, parts = PULLS[name]
+    options = read_options({"project": "shop/assistant", "paths": "prompts/** → prompt"})
+    whole = None
+    for part in parts:
+        kept = getattr(make(), part)
+        for path in [(), *places(kept)][1:]:
+            if "_files" in path or not path:
+                continue
+            for other in (None, [], {}, 10**400, "\ud800\x00"):
+                host = make()
+                changed = replaced(kept, path, other)
+                if name == "mlflow" and not all(isinstance(one, dict) for one in changed):
+                    continue
+                setattr(host, part, changed)
+                work = Work({}, lambda ids: set(), NOW - timedelta(days=30), NOW)
+                told = []
+                try:
+                    for step in pull(Answers(host), options, work):
+                        told += step.told
+                        json.dumps(step.cursor)
+                except SourceError as error:
+                    assert str(error)
+                for one in told:
+                    record = read_change(to_open_format(one.record))
+                    assert b"\x00" not in content_of(record)
+                whole = max(whole or 0, len(told))
+    assert whole

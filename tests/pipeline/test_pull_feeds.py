@@ -24,7 +24,7 @@ from postmortem.traces.models import Connection
 from postmortem.traces.secret_keys import decrypt, encrypt
 from postmortem.traces.services import read_blob
 from tests.builders import make_feature, make_incident, make_person
-from tests.changes.hosts import github, gitlab, sha
+from tests.changes.hosts import Registry, github, gitlab, sha
 
 pytestmark = pytest.mark.django_db
 PATHS = "prompts/** → prompt"
@@ -215,6 +215,22 @@ class TestPulls:
         newest = feed.changes.get(external_id="prompt:greeting:8")
         assert (newest.layer, newest.from_version, newest.facet) == ("prompt", "7", "prompt_version")
         assert b"Reword the rules" in read_blob(newest.raw)
+
+    def test_an_alias_that_a_webhook_told_counts_once(self, admin):
+        registry = Registry()
+        with registry.serving() as base:
+            feed = made(admin, base, kind="pull_mlflow", options={})
+            pull(feed)
+            registry.models[0]["aliases"][0]["version"] = "2"
+            Change.objects.create(
+                feature=feed.feature, external_id="mlflow:answerer:alias:champion:2:1", layer="model", summary="Told",
+                at=utc_now(), until=utc_now(), source="webhook", content_sha256="0" * 64,
+            )  # fmt: skip
+            pull(feed)
+            assert feed.last_outcome == "nothing new"
+            registry.models[0]["aliases"][0]["version"] = "1"
+            pull(feed)
+        assert feed.last_outcome == "1 added"
 
     def test_langfuse_needs_its_connection(self, admin):
         connection = Connection.objects.create(
