@@ -178,16 +178,16 @@ def _fill(traces: int, changes: int) -> None:
             for name in ("grounded", "helpful"):
                 scores.append((key, name, "", name, float(chance.random() < 0.9), "", "", at))
             words.append((key, " ".join(dict.fromkeys(said.split())), "{}"))
-        _insert("traces_trace", (
+        insert("traces_trace", (
             "id", "incident_id", "evidence_import_id", "external_id", "name", "timestamp", "environment", "session_id",
             "user_id", "latency_seconds", "time_to_first_token_seconds", "cost_usd", "input_tokens", "has_error",
             "facets", "input_preview", "output_preview", "is_anchor",
         ), rows)  # fmt: skip
-        _insert(
+        insert(
             "traces_score",
             ("trace_id", "external_id", "observation_id", "name", "value", "text_value", "source", "timestamp"), scores,
         )  # fmt: skip
-        _insert("traces_tracetext", ("trace_id", "text", "kinds"), words)
+        insert("traces_tracetext", ("trace_id", "text", "kinds"), words)
     _fill_readable(incident, traces)
     from django.db import connection
 
@@ -210,7 +210,7 @@ def _log_entry(place: int, changes: int) -> dict[str, Any]:
     return {"scope": scope}
 
 
-def _insert(table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+def insert(table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """The fastest way in of either database."""
     from django.db import connection
 
