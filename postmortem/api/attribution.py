@@ -13,7 +13,8 @@ from postmortem.attribution.models import Finding, ReplayResult
 from postmortem.attribution.replays import add_replay_results, replay_results, replay_set
 from postmortem.attribution.selectors import findings, run_facts
 from postmortem.changes.models import Change
-from postmortem.pipeline.services import start_attribution
+from postmortem.pipeline.services import start_attribution, start_grouped_attribution
+from postmortem.traces.models import Connection
 
 
 class FindingLineSerializer(serializers.ModelSerializer):
@@ -35,15 +36,29 @@ class FindingSerializer(FindingLineSerializer):
         fields = (*FindingLineSerializer.Meta.fields, "parameters", "result")
 
 
+class ThroughSerializer(serializers.Serializer):
+    """Nothing for a run on the imported traces; a Langfuse connection for a window too large to import."""
+
+    connection = serializers.IntegerField(required=False, allow_null=True, default=None)
+    granularity = serializers.ChoiceField(choices=["minute", "hour"], default="minute")
+
+
 class AttributionView(IncidentView):
     """Attribution."""
 
     serializer_class = RunSerializer
 
-    @extend_schema(request=None, responses={202: RunSerializer})
+    @extend_schema(request=ThroughSerializer, responses={202: RunSerializer})
     def post(self, request: Request, number: str) -> Response:
-        """Starts a run; its result is the newest finding."""
-        run = start_attribution(incident=self.incident, by=self.person)
+        """Starts a run; its result is the newest finding. With a `connection` its Langfuse groups the window."""
+        asked = self.body(ThroughSerializer)
+        if asked["connection"] is None:
+            run = start_attribution(incident=self.incident, by=self.person)
+        else:
+            connection = self.picked(Connection.objects.all(), asked["connection"])
+            run = start_grouped_attribution(
+                incident=self.incident, by=self.person, connection=connection, granularity=asked["granularity"]
+            )
         return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -13,6 +13,7 @@ from postmortem.changes.models import Change
 from postmortem.changes.parse import read_change
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.pipeline.services import start_prompt_pull
+from postmortem.traces.grouped import latest_grouped
 from postmortem.traces.models import Connection
 
 
@@ -69,6 +70,9 @@ class LedgerFilterSerializer(serializers.Serializer):
     start = serializers.DateTimeField(required=False)
     end = serializers.DateTimeField(required=False)
     by_exposure = serializers.BooleanField(required=False)
+    grouped = serializers.BooleanField(
+        required=False, default=False, help_text="Exposure in the window that Langfuse grouped last, if it did."
+    )
 
 
 class OutcomeSerializer(serializers.Serializer):
@@ -123,8 +127,9 @@ class ChangesView(IncidentView):
         """Changes that can matter to this incident, with how many traces ran on each."""
         asked = LedgerFilterSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
+        grouped = latest_grouped(self.incident) if asked.validated_data.pop("grouped") else None
         wanted = selectors.LedgerFilter(**asked.validated_data)
-        return self.page(selectors.narrowed(selectors.ledger(self.incident), wanted), LedgerRowSerializer)
+        return self.page(selectors.narrowed(selectors.ledger(self.incident, grouped), wanted), LedgerRowSerializer)
 
     @extend_schema(request=NewChangeSerializer, responses={201: ChangeSerializer})
     def post(self, request: Request, number: str) -> Response:

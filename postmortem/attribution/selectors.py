@@ -19,6 +19,7 @@ from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json, sha256_hex
 from postmortem.lib.layers import Layer
+from postmortem.traces.cells import Cells
 from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.labelling import label_state
 from postmortem.traces.models import EvidenceBlob, EvidenceImport
@@ -52,8 +53,19 @@ def latest_finding(incident: Incident) -> Finding | None:
 
 
 def finding_is_stale(incident: Incident, finding: Finding) -> bool:
-    """Whether evidence, changes, signal or windows changed since the run. Four queries, however many traces."""
+    """Whether evidence, changes, signal or windows changed since the run. A few queries, however many traces.
+
+    A run on a window that a server grouped rests on those cells, whatever was imported since.
+    """
+    through = (finding.parameters or {}).get("through")
+    if through:
+        return sha256_hex(canonical_json(grouped_inputs(incident, through))) != finding.inputs_sha256
     return inputs_sha256(incident) != finding.inputs_sha256
+
+
+def grouped_inputs(incident: Incident, through: dict[str, Any]) -> dict[str, Any]:
+    """What an attribution of a grouped window rests on: its cells' hash (in `through`), the log and the questions."""
+    return _asked(incident) | {"through": through}
 
 
 def case_inputs(incident: Incident) -> dict[str, Any]:
@@ -62,24 +74,25 @@ def case_inputs(incident: Incident) -> dict[str, Any]:
     Evidence and changes stand there by the SHA-256 of their content: evidence bytes are never edited,
     so their hashes and the counts tell whether anything came or went.
     """
-    moments = {
-        name: format_moment(value) if (value := getattr(incident, name)) else None
-        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at")
-    }
     blobs = EvidenceBlob.objects.filter(imports__incident=incident).distinct().order_by("sha256")
     return {
-        "signal": incident.signal,
-        "worse": incident.worse,
-        **moments,
-        "changes": sorted(
-            [*row] for row in changes_for_incident(incident).values_list("external_id", "content_sha256", "revision")
-        ),
+        **_asked(incident),
         "evidence": list(blobs.values_list("sha256", flat=True)),
         "traces": evidence_counts(incident).traces,
         "scores": score_count(incident, incident.signal),
         **_labels(incident),
         **_facets_read(incident),
     }
+
+
+def _asked(incident: Incident) -> dict[str, Any]:
+    """The signal, the windows and the change logs."""
+    moments = {
+        name: format_moment(value) if (value := getattr(incident, name)) else None
+        for name in ("baseline_start", "baseline_end", "incident_start", "incident_end", "detected_at")
+    }
+    log = changes_for_incident(incident).values_list("external_id", "content_sha256", "revision")
+    return {"signal": incident.signal, "worse": incident.worse, **moments, "changes": sorted([*row] for row in log)}
 
 
 def _labels(incident: Incident) -> dict[str, Any]:
@@ -101,12 +114,32 @@ def inputs_sha256(incident: Incident) -> str:
     return sha256_hex(canonical_json(case_inputs(incident)))
 
 
-def attribution_case(incident: Incident) -> AttributionCase:
-    """The incident as a case. Raises UserError that says what is still to be entered or imported."""
+def check_question(incident: Incident) -> None:
+    """Raise UserError that says which of signal and windows is still to be entered."""
     if not incident.signal:
         raise UserError("No signal is chosen; choose on the incident's edit page what got worse.")
     if not (incident.baseline_start and incident.baseline_end and incident.incident_start and incident.incident_end):
         raise UserError("The baseline or the incident window is missing; enter both on the incident's edit page.")
+
+
+def grouped_case(incident: Incident, cells: Cells) -> AttributionCase:
+    """The incident as a case of cells that a server grouped. Raises UserError for what is still to be entered."""
+    check_question(incident)
+    return AttributionCase(
+        signal=incident.signal,
+        worse=incident.worse,
+        detected_at=incident.detected_at or incident.incident_end,
+        cells=cells,
+        trace_count=cells.trace_count,
+        changes=change_records(incident),
+        baseline=(incident.baseline_start, incident.baseline_end),
+        incident=(incident.incident_start, incident.incident_end),
+    )
+
+
+def attribution_case(incident: Incident) -> AttributionCase:
+    """The incident as a case. Raises UserError that says what is still to be entered or imported."""
+    check_question(incident)
     count = evidence_counts(incident).traces
     if not count:
         raise UserError("There are no traces; import evidence before you run the attribution.")

@@ -21,6 +21,8 @@ from postmortem.changes.telling import telling_facets
 from postmortem.incidents.models import Incident
 from postmortem.traces.cells import Cells
 from postmortem.traces.counts import EvidenceState, evidence_state
+from postmortem.traces.grouped import cells_of_grouped
+from postmortem.traces.models import GroupedCells
 from postmortem.traces.stored_cells import trace_cells
 
 # A cause may be older than the baseline, and the log that mends it comes after the incident.
@@ -79,23 +81,28 @@ def change_records(incident: Incident) -> list[ChangeRecord]:
     return records
 
 
-def read_join(incident: Incident) -> Join:
-    """Join the incident's changes with its traces.
+def read_join(incident: Incident, grouped: GroupedCells | None = None) -> Join:
+    """Join the incident's changes with its traces, or with a window that a server `grouped`.
 
     Computed once for a state of the evidence and of the change log: pages ask for it again and again, and neither
     changes once it is stored. Two queries, two more the first time, whatever their number.
     """
     log = tuple(changes_for_incident(incident).values_list("pk", "content_sha256", "revision", "added_at"))
-    return _join(incident, evidence_state(incident), log)
+    return _join(incident, evidence_state(incident), log, grouped)
 
 
 @lru_cache(maxsize=16)
-def _join(incident: Incident, evidence: EvidenceState, _log: tuple[Hashable, ...]) -> Join:
+def _join(
+    incident: Incident, evidence: EvidenceState, _log: tuple[Hashable, ...], grouped: GroupedCells | None
+) -> Join:
     """The log is only what the answer is known by."""
     changes = list(changes_for_incident(incident))
     records = [record_of(change) for change in changes]
     moments = [moment.timestamp() for record in records for moment in (record.at, record.until)]
-    cells = trace_cells(incident, moments, state=evidence, narrow=partial(telling_facets, records))
+    if grouped is None:
+        cells = trace_cells(incident, moments, state=evidence, narrow=partial(telling_facets, records))
+    else:
+        cells = cells_of_grouped(grouped)
     records = in_observed_order(records, cells)
     rows: list[LedgerRow] = []
     missing: list[NeverObserved] = []
@@ -133,9 +140,9 @@ def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, s
     return [(changes[pair.first], changes[pair.second], pair.reason, pair.is_sure) for pair in pairs]
 
 
-def ledger(incident: Incident) -> list[LedgerRow]:
+def ledger(incident: Incident, grouped: GroupedCells | None = None) -> list[LedgerRow]:
     """The change ledger with exposure; see `read_join` when the reconciliation is needed as well."""
-    return read_join(incident).ledger
+    return read_join(incident, grouped).ledger
 
 
 @dataclass(frozen=True, slots=True)

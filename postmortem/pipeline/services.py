@@ -12,8 +12,10 @@ from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.background import enqueue
+from postmortem.pipeline.metric_case import check_groups
 from postmortem.pipeline.models import Run
 from postmortem.traces.links import TraceLink, parse_link
+from postmortem.traces.metric_cells import GRANULARITIES
 from postmortem.traces.models import Connection, EvidenceImport
 from postmortem.traces.services import connection_for_link
 from postmortem.traces.sources import query_of
@@ -110,6 +112,21 @@ def start_attribution(*, incident: Incident, by: Person) -> Run:
     if not incident.traces.exists():
         raise UserError("There are no traces yet; import a trace link or a file first.")
     return enqueue(incident=incident, by=by, kind=Run.Kind.ATTRIBUTE, payload={})
+
+
+def start_grouped_attribution(
+    *, incident: Incident, by: Person, connection: Connection, granularity: str = "minute"
+) -> Run:
+    """Run the attribution on a window that the connection's server groups; none of its traces is imported.
+
+    Raises UserError for a server that cannot group, or when signal or windows are missing.
+    """
+    require(by, Capability.REVIEW, incident)
+    check_groups(incident, connection)
+    if granularity not in GRANULARITIES:
+        raise UserError("Cells are one minute or one hour long; choose one of them.")
+    payload = {"connection": connection.pk, "granularity": granularity}
+    return enqueue(incident=incident, by=by, kind=Run.Kind.ATTRIBUTE, payload=payload)
 
 
 def _answers_without_asking(link: TraceLink) -> bool:

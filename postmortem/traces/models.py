@@ -164,6 +164,28 @@ class ColumnSegment(models.Model):
         return f"{self.low} to {self.high}"
 
 
+class GroupedCells(models.Model):
+    """A window that a server grouped without its traces being imported: evidence of counts and sums. Never edited."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="grouped_cells")
+    connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="+")
+    origin = models.CharField(max_length=120)  # the connection's name when it was read
+    signal = models.CharField(max_length=200)
+    granularity = models.CharField(max_length=10)
+    trace_count = models.PositiveBigIntegerField()
+    cell_count = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)  # of the cells, before they are compressed
+    compressed = models.BinaryField()  # zlib
+    read_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.signal}"
+
+
 class ColumnData(models.Model):
     """One column of a segment, packed (traces.columns): `traces`, `facets`, a number, or `score:` and its name."""
 

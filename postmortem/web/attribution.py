@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.attribution.comparing import compare_runs
@@ -20,6 +21,7 @@ from postmortem.pipeline import services
 from postmortem.pipeline.models import Run
 from postmortem.report.charts.patterns import pattern_chart
 from postmortem.report.selectors import exposed_charts
+from postmortem.traces.models import Connection
 from postmortem.traces.selectors import trace_keys
 from postmortem.web.runs import run_context
 from postmortem.web.workspace import open_incident, render_stage
@@ -47,6 +49,9 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
         "finding": finding,
         "runs": runs,
         "active": run_context(request, incident, running) if running else None,
+        "through_form": ThroughForm(initial={"granularity": "minute"}),
+        "connected": Connection.objects.filter(kind=Connection.Kind.LANGFUSE).exists(),
+        "through": (finding.parameters or {}).get("through") if finding else None,
         "failed_run": Run.objects.filter(incident=incident, kind=Run.Kind.ATTRIBUTE).first(),
     }
     if finding is not None:
@@ -79,6 +84,41 @@ def attribution_run(request: HttpRequest, number: str) -> HttpResponse:
     incident = open_incident(request, number, Capability.REVIEW)
     try:
         services.start_attribution(incident=incident, by=request.user)
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("attribution", incident.number)
+
+
+class ThroughForm(forms.Form):
+    """Whose server groups the window, and how finely."""
+
+    connection = forms.ModelChoiceField(
+        queryset=Connection.objects.filter(kind=Connection.Kind.LANGFUSE),
+        empty_label="choose",
+        label="Langfuse connection",
+        error_messages={
+            "required": "Choose a connection first.",
+            "invalid_choice": "This connection is gone; choose another one.",
+        },
+    )
+    granularity = forms.ChoiceField(
+        label="Cells of",
+        choices=[("minute", "one minute"), ("hour", "one hour")],
+        help_text="Hours are read faster; take them for windows of weeks.",
+        error_messages={"required": "Choose how long a cell is."},
+    )
+
+
+@require_POST
+def attribution_through(request: HttpRequest, number: str) -> HttpResponse:
+    """Queue a run on a window that Langfuse groups; the page follows it."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    form = ThroughForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, next(iter(form.errors.values()))[0])
+        return redirect(f"{reverse('attribution', args=[incident.number])}#through")
+    try:
+        services.start_grouped_attribution(incident=incident, by=request.user, **form.cleaned_data)
     except UserError as error:
         messages.error(request, str(error))
     return redirect("attribution", incident.number)
@@ -121,4 +161,5 @@ def _starts(hypothesis: dict, incident: object) -> str:
 urlpatterns = [
     path("incidents/<str:number>/attribution/", attribution, name="attribution"),
     path("incidents/<str:number>/attribution/run/", attribution_run, name="attribution-run"),
+    path("incidents/<str:number>/attribution/through/", attribution_through, name="attribution-through"),
 ]

@@ -21,7 +21,9 @@ from postmortem.lib.errors import UserError
 from postmortem.lib.layers import LAYER_CHOICES, LAYERS
 from postmortem.pipeline import services as pipeline
 from postmortem.pipeline.models import Run
-from postmortem.traces.models import Connection
+from postmortem.traces.grouped import latest_grouped
+from postmortem.traces.models import Connection, GroupedCells
+from postmortem.traces.selectors import evidence_counts
 from postmortem.web.change_form import ChangeForm, prefill
 from postmortem.web.fields import MomentField
 from postmortem.web.runs import run_context, shown_runs
@@ -70,7 +72,8 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     incident = open_incident(request, number)
     if request.htmx and request.htmx.target == "ledger":
         frame = {"incident": incident, "workspace": build_workspace(incident, request.user)}
-        context = _ledger(request, incident, selectors.ledger(incident)) | frame
+        read = _grouped(request, incident)[1]
+        context = _ledger(request, incident, selectors.ledger(incident, read)) | frame
         return render(request, "changes/_ledger.html", context)
     return _render(request, incident)
 
@@ -200,6 +203,18 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
     }
 
 
+def _grouped(request: HttpRequest, incident: Incident) -> tuple[GroupedCells | None, GroupedCells | None]:
+    """The window that a server grouped last, and the same if the ledger is to be read from it.
+
+    That is so when somebody asks for it, and while no trace is imported.
+    """
+    latest = latest_grouped(incident)
+    if latest is None:
+        return None, None
+    asked = request.GET.get("evidence") == "grouped" or not incident.traces.exists()
+    return latest, latest if asked else None
+
+
 def _picked(moment: datetime | None) -> str:
     """A moment as the browser's picker writes it, UTC."""
     return moment.strftime("%Y-%m-%dT%H:%M") if moment else ""
@@ -227,7 +242,8 @@ def _render(
     upload_form: UploadForm | None = None,
     pull_form: PullForm | None = None,
 ) -> HttpResponse:
-    join = selectors.read_join(incident)
+    grouped, read = _grouped(request, incident)
+    join = selectors.read_join(incident, read)
     rows, found = join.ledger, join.reconciliation
     runs = shown_runs(incident, (Run.Kind.IMPORT_PROMPTS,))
     context = _ledger(request, incident, rows)
@@ -254,7 +270,10 @@ def _render(
         "upload_form": upload_form or UploadForm(),
         "pull_form": pull_form or PullForm(),
         "sample": _SAMPLE,
-        "has_traces": incident.traces.exists(),
+        "has_traces": read is not None or incident.traces.exists(),
+        "grouped": grouped,
+        "by_grouped": read is not None,
+        "imported": evidence_counts(incident).traces if grouped else 0,
         "connected": Connection.objects.filter(kind=Connection.Kind.LANGFUSE).exists(),
         "runs": [run_context(request, incident, run) for run in runs],
     }

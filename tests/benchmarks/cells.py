@@ -50,8 +50,10 @@ def main() -> None:
     parser.add_argument("--fill", action="store_true", help="only make the traces")
     options = parser.parse_args()
     django.setup()
+    from django.core.management import call_command
     from django.db import connection
 
+    call_command("migrate", verbosity=0)
     if options.fill:
         _fill(options.traces, options.changes)
         return
@@ -138,14 +140,11 @@ def _timed(run: Callable[[], object], times: int) -> float:
 
 
 def _fill(count: int, changes: int) -> None:
-    from django.core.management import call_command
-
     from postmortem.accounts.models import Role
     from postmortem.changes.stored import fields_of
     from postmortem.traces.models import EvidenceImport
     from tests.builders import make_change, make_incident, make_person
 
-    call_command("migrate", verbosity=0)
     world = _world(count, changes)
     person = make_person("Ben Cells", Role.ADMINISTRATOR, email="cells@example.org")
     incident = make_incident(
@@ -153,9 +152,8 @@ def _fill(count: int, changes: int) -> None:
         baseline_end=START + timedelta(days=9), incident_start=START + timedelta(days=9), incident_end=DETECTED,
     )  # fmt: skip
     for record in world["changes"]:
-        make_change(
-            record.id, feature=incident.feature, **{k: v for k, v in fields_of(record).items() if k != "external_id"}
-        )
+        fields = fields_of(record) | {"summary": record.id}
+        make_change(fields.pop("external_id"), feature=incident.feature, **fields)
     source = EvidenceImport.objects.create(
         incident=incident, kind="file", origin="simulated", imported_by=person, finished=True, trace_count=count,
         score_count=count,

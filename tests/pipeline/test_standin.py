@@ -6,13 +6,16 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
 from fixtures.standin import awkward
 from fixtures.standin.faults import breaks_half_way, rate_limited
 from fixtures.standin.server import StandIn
 from postmortem.accounts.models import Role
+from postmortem.attribution.models import Finding
+from postmortem.attribution.selectors import finding_is_stale
 from postmortem.changes.models import Change
-from postmortem.changes.selectors import ledger
+from postmortem.changes.selectors import ledger, read_join
 from postmortem.changes.services import import_changes
 from postmortem.incidents.services import create_incident, update_incident
 from postmortem.lib.clock import format_moment, parse_moment, utc_now
@@ -21,7 +24,8 @@ from postmortem.pipeline.metric_case import metric_case
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.services import start_attribution, start_link_import, start_prompt_pull, start_pull_again
 from postmortem.traces.connections import create_connection
-from postmortem.traces.models import Connection
+from postmortem.traces.grouped import _cells, cells_of_grouped, latest_grouped
+from postmortem.traces.models import Connection, GroupedCells
 from postmortem.traces.selectors import evidence_counts
 from tests.builders import make_person
 from tests.pipeline.builders import work_once
@@ -163,7 +167,7 @@ def test_a_session_link_then_only_what_is_new(story, admin):
     assert incident.evidence_imports.count() == 3
 
 
-def test_a_window_is_attributed_without_importing_it(story, admin):
+def test_a_window_is_attributed_without_importing_it(story, admin, client):
     """The server groups; the answer is that of the imported traces."""
     rows = [json.loads(line) for line in (story / "traces.jsonl").read_text().splitlines()]
     for row in rows:
@@ -192,12 +196,43 @@ def test_a_window_is_attributed_without_importing_it(story, admin):
         asked = [request for request in server.requests if "v2/observations" in request and "filter" in request]
         with pytest.raises(CommandError, match="no connection named Nowhere"):
             call_command("attribute", incident.number, "--through", "Nowhere")
-        with pytest.raises(CommandError, match="rests on stored evidence"):
-            call_command("attribute", incident.number, "--through", connection.name, "--by", admin.email)
+        client.force_login(admin)
+        page = reverse("attribution", args=[incident.number])
+        assert "A window too large to import?" in client.get(page).content.decode()
+        client.post(f"{page}through/", {"connection": connection.pk, "granularity": "hour"})
+        run = finish(incident.runs.get())
         assert not asked and not incident.traces.exists()
+        said_again = StringIO()
+        call_command("attribute", incident.number, "--through", connection.name, "--by", admin.email, stdout=said_again)
         connection.kind = Connection.Kind.PHOENIX
         with pytest.raises(UserError, match="Only Langfuse groups traces"):
             metric_case(incident, connection)
+    assert run.state == "done" and run.message.startswith("Finding 1, from ")
+    finding, later = Finding.objects.order_by("number")
+    assert later.result["hypotheses"] == json.loads(said_again.getvalue())["hypotheses"]
+    assert finding.parameters["through"]["granularity"] == "hour" and finding.result["patterns"] == []
+    incident.refresh_from_db()
+    assert not finding_is_stale(incident, finding)
+    shown = client.get(page).content.decode()
+    assert "none of them is imported for it" in shown and "moved after this run" not in shown
+    ledger = client.get(reverse("changes", args=[incident.number])).content.decode()
+    assert f"that {connection.name} grouped on" in ledger
+    shares = {row.change.external_id: row for row in read_join(incident, latest_grouped(incident)).ledger}
+    assert shares["release-4.2"].basis == "observed"
+    assert shares["release-4.2"].exposed_count == sum(row["facets"]["release"] == "4.2" for row in rows)
+    rest = client.get(f"/api/incidents/{incident.number}/changes/?grouped=true").json()["results"]
+    assert {row["change"]["external_id"]: row["exposed_count"] for row in rest} == {
+        name: row.exposed_count for name, row in shares.items()
+    }
+    asked = {"connection": connection.pk}
+    assert client.post(f"/api/incidents/{incident.number}/attribution/", asked).status_code == 202
+    add = [{"id": "late", "layer": "model", "at": format_moment(BEGAN), "summary": "Late"}]
+    import_changes(feature=incident.feature, by=admin, filename="l.jsonl", data=json.dumps(add[0]).encode())
+    assert finding_is_stale(incident, finding)
+    GroupedCells.objects.update(compressed=b"x")
+    _cells.cache_clear()
+    with pytest.raises(UserError, match="do not match their SHA-256"):
+        cells_of_grouped(latest_grouped(incident))
     result = json.loads(said.getvalue())
     first = result["hypotheses"][0]
     assert first["changes"] == ["release-4.2"]

@@ -64,26 +64,28 @@ class Command(BaseCommand):
         from postmortem.accounts.models import Person  # noqa: PLC0415  --cases needs no models
         from postmortem.attribution import services  # noqa: PLC0415
         from postmortem.incidents.models import Incident  # noqa: PLC0415
-        from postmortem.pipeline.metric_case import metric_case  # noqa: PLC0415
+        from postmortem.pipeline.metric_case import keep_window, metric_case  # noqa: PLC0415
         from postmortem.traces.models import Connection  # noqa: PLC0415
 
         try:
             incident = Incident.objects.get(number=number)
         except Incident.DoesNotExist as error:
             raise CommandError(f"There is no incident {number}.") from error
-        if through and email:
-            raise CommandError("A finding rests on stored evidence; --through only prints. Leave out --by.")
+        person = Person.objects.filter(email__iexact=email, is_active=True).first() if email else None
+        if email and person is None:
+            raise CommandError(f"There is no active person with the e-mail {email}.")
         if through:
             connection = Connection.objects.filter(name=through).first()
             if connection is None:
                 raise CommandError(f"There is no connection named {through}.")
-            result = result_to_json(attribute(metric_case(incident, connection, granularity=granularity)))
-        elif not email:
+            if person is None:
+                result = result_to_json(attribute(metric_case(incident, connection, granularity=granularity)))
+            else:
+                kept = keep_window(incident=incident, by=person, connection=connection, granularity=granularity)
+                result = services.run_grouped_attribution(incident=incident, by=person, grouped=kept).result
+        elif person is None:
             result, _ = services.attributed(incident)
         else:
-            person = Person.objects.filter(email__iexact=email, is_active=True).first()
-            if person is None:
-                raise CommandError(f"There is no active person with the e-mail {email}.")
             result = services.run_attribution(incident=incident, by=person).result
         self.stdout.write(json.dumps({"case": number, **result}, ensure_ascii=False, allow_nan=False))
 
