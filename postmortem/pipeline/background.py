@@ -34,6 +34,7 @@ from postmortem.pipeline.pull_feeds import pull_next_due
 from postmortem.pipeline.remind import remind_now_and_then
 from postmortem.traces.langfuse_source import AccessRefused, RateLimited, SourceError, UnknownTrace
 from postmortem.traces.reread import read_next_blob
+from postmortem.traces.stored_columns import build_next_columns
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +203,8 @@ def work(
             if run:
                 continue
             if read_next_blob():  # nobody waits, so there is time for the words of what came in
+                continue
+            if build_next_columns():
                 continue
         except DatabaseError:
             # The database is away or busy; a dead claim comes back by its lease.

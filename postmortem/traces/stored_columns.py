@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from django.db import DatabaseError, connection, transaction
-from django.db.models import TextField
+from django.db.models import Sum, TextField
 from django.db.models.functions import Cast
 
 from postmortem.lib.clock import utc_now
 from postmortem.traces.columns import pack, pack_facets, pack_numbers
-from postmortem.traces.models import ColumnData, ColumnSegment, Score, Trace
+from postmortem.traces.models import ColumnData, ColumnSegment, EvidenceImport, Score, Trace
 from postmortem.traces.signals import LABEL_ID
 from postmortem.traces.values import load_json
 
@@ -82,6 +82,20 @@ def build_columns(incident_id: int) -> None:
         if span.segment is None:
             for _ in _parts_of_gap(incident_id, span, only_whole=True):
                 pass
+
+
+def build_next_columns() -> bool:
+    """Build the columns of an incident that has many traces and none of them; False when there is no such one.
+
+    Imports build their own; this is for what was here before there were columns, and for what rules have changed.
+    """
+    sizes = EvidenceImport.objects.filter(finished=True).order_by().values("incident_id").annotate(n=Sum("trace_count"))
+    waiting = sizes.filter(n__gte=SEGMENT_ROWS).exclude(incident__column_segments__isnull=False)
+    incident_id = waiting.order_by("incident_id").values_list("incident_id", flat=True).first()
+    if incident_id is None:
+        return False
+    build_columns(incident_id)
+    return ColumnSegment.objects.filter(incident_id=incident_id, built=True).exists()
 
 
 def read_parts(incident_id: int, names: Collection[str]) -> list[Part]:

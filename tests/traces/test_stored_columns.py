@@ -17,7 +17,7 @@ from postmortem.traces.reread import read_next_blob
 from postmortem.traces.selectors import evidence_counts, facet_coverage, signals, trace_records
 from postmortem.traces.services import import_file
 from postmortem.traces.stored_cells import signal_cells, signal_column, trace_cells
-from postmortem.traces.stored_columns import LAST_KEY, build_columns, forget_columns, spans
+from postmortem.traces.stored_columns import LAST_KEY, build_columns, build_next_columns, forget_columns, spans
 from tests.builders import make_incident, make_person, make_trace
 from tests.traces.test_stored_cells import facts
 
@@ -129,6 +129,14 @@ def test_what_is_written_while_a_segment_is_built_is_not_lost(incident, monkeypa
     same_as_rows(incident)  # builds it again
     assert ColumnSegment.objects.filter(built=True).count() == 2
     assert ColumnData.objects.filter(name="score:helpful").count() == 1
+
+
+def test_an_idle_worker_builds_what_no_import_built(incident, by):
+    assert not build_next_columns()
+    ColumnSegment.objects.all().delete()
+    upload(make_incident("INC-2026-0009"), by, range(3))  # too few for a segment
+    assert build_next_columns() and not build_next_columns()
+    assert ColumnSegment.objects.filter(incident=incident, built=True).count() == 2
 
 
 def test_a_builder_that_died_is_followed_by_another(incident):
