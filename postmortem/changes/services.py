@@ -58,8 +58,12 @@ def import_changes(
         source=source, origin=filename, raw=[(data, media_type)] * len(parsed),
     )  # fmt: skip
     if naive := [change.line for change in parsed if change.without_zone]:
-        many = f"Times of {len(naive):,} changes say" if len(naive) > 1 else "The time of one change says"
-        said = f"{many} of no time zone (the first in line {naive[0]}); they were read as UTC."
+        many = (
+            f"Times of {len(naive):,} changes are without their zone"
+            if len(naive) > 1
+            else "A time is without its zone"
+        )
+        said = f"{many} (the first in line {naive[0]}); read as UTC."
         outcome = replace(outcome, notes=[said])
     return outcome
 

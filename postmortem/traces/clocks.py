@@ -82,4 +82,6 @@ def _of_one(what: str) -> str:
 
 def _hours(by: timedelta) -> str:
     hours = by / timedelta(hours=1)
+    if hours >= 72:
+        return f"{hours / 24:,.0f} days"
     return f"{hours:,.0f} h" if hours >= 2 else f"{by / timedelta(minutes=1):,.0f} min"

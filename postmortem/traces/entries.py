@@ -21,6 +21,7 @@ from postmortem.traces.streams import BrokenOff
 from postmortem.traces.values import MAX_DEPTH, check_depth, clean, load_json
 
 MAX_ENTRY_BYTES = 32 * 1024 * 1024
+MAX_BLANK_BYTES = 1024 * 1024  # of blank lines in a row
 MAX_CELL = 5_000_000  # characters: an input may be long
 MAX_COLUMNS = 300
 _BOM = codecs.BOM_UTF8
@@ -74,30 +75,30 @@ class Entries:
         return self._of_csv()
 
     def _of_lines(self) -> Iterator[Entry]:
-        line, held = 0, b""
+        line, held = 0, bytearray()
         begun = False
         while raw := self.line(line + 1):
             line += 1
             text = raw.removeprefix(_BOM) if line == 1 else raw
             if not text.strip():
                 held += raw  # blank lines belong to the bytes of what follows
-                if len(held) > MAX_ENTRY_BYTES:
-                    raise UserError(f"{self.what}, line {line}: nothing but blank lines; export the file again.")
+                if len(held) > MAX_BLANK_BYTES:
+                    raise BrokenOff(f"{self.what}, line {line}: nothing but blank lines; export the file again.")
                 continue
             if not begun and text.lstrip()[:1] not in {b"{", b"["}:  # blank lines before a table
-                yield from self._of_csv(held, raw, line)
+                yield from self._of_csv(bytes(held), raw, line)
                 return
             where = f"{self.what}, line {line}"
-            entry = self._entry(line, where, text, held + raw)
+            entry = self._entry(line, where, text, bytes(held) + raw)
             if not begun and entry.fault and not text.rstrip().endswith(b"}"):
-                yield from self._document(held + raw, entry)
+                yield from self._document(bytes(held) + raw, entry)
                 return
-            begun, held = True, b""
+            begun, held = True, bytearray()
             yield entry
         if not begun:
             raise UserError(f"{self.what} is empty.")
         if held:
-            yield Entry(0, self.what, held)
+            yield Entry(0, self.what, bytes(held))
 
     def _document(self, begin: bytes, first: Entry) -> Iterator[Entry]:
         """One value over many lines; what is no such thing is a first line that cannot be read."""
@@ -134,12 +135,15 @@ class Entries:
             names = [name.strip()[:200] for name in next(rows, [])]
             self.header = held + lines.taken()
             self._check_header(names)
-            blank = b""
+            blank = bytearray()
             for cells in rows:
-                number, raw, blank = rows.line_num + line - 1, blank + lines.taken(), b""
+                number = rows.line_num + line - 1
                 if not any(cells):
-                    blank = raw[-MAX_CELL:]
+                    blank += lines.taken()
+                    if len(blank) > MAX_BLANK_BYTES:
+                        raise BrokenOff(f"{self.what}, line {number}: nothing but empty rows; export the file again.")
                     continue
+                raw, blank = bytes(blank) + lines.taken(), bytearray()
                 where = f"{self.what}, line {number}"
                 if len(cells) != len(names):
                     said = f"{where}: {len(cells)} cells, but the header names {len(names)} columns."

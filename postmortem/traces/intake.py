@@ -191,9 +191,9 @@ def _read(
         taken.faults.add(0, _sentence(f"{str(error).rstrip('.')}; what came before that place is kept"
                                       if taken.faults.keep_good else str(error)))  # fmt: skip
     if without_zone:
-        many = f"{without_zone:,} times say" if without_zone > 1 else "One time says"
+        many = f"{without_zone:,} times are without their zone" if without_zone > 1 else "One time is without its zone"
         at = f" (the first in line {first_line})" if first_line else ""
-        taken.notes.append(f"{many} of no time zone{at}; they were read as UTC.")
+        taken.notes.append(f"{many}{at}; read as UTC.")
 
 
 def _make_traces(taken: Taken, rows: Rows, *, with_observations: bool) -> None:

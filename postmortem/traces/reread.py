@@ -11,6 +11,7 @@ from django.db import transaction
 
 from postmortem.lib.errors import UserError
 from postmortem.traces import redaction
+from postmortem.traces.bulk import insert_rows
 from postmortem.traces.facet_rules import Rule, apply_rules
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, ReadBlob, Trace, TraceText
 from postmortem.traces.own_facets import active_rules, give_facets
@@ -85,14 +86,16 @@ def _store(
         traces = list(
             Trace.objects.filter(external_id__in=masked, trace_blobs__blob=blob).values_list("pk", "external_id")
         )
-        known = dict(TraceText.objects.filter(pk__in=[pk for pk, _ in traces]).values_list("pk", "text"))
+        stored = TraceText.objects.filter(pk__in=[pk for pk, _ in traces]).values_list("pk", "text", "kinds")
+        known = {pk: (text, kinds) for pk, text, kinds in stored}
         rows = []
         for pk, identifier in traces:
             words, kinds = masked[identifier]
-            rows.append(TraceText(trace_id=pk, text=joined([*known.get(pk, "").split(), *words]), kinds=kinds))
-        TraceText.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["trace"], update_fields=["text", "kinds"], batch_size=200
-        )
+            text, before = known.get(pk, ("", {}))
+            # What another part of the trace told stays; the larger count, so that reading twice changes nothing.
+            merged = {kind: max(kinds.get(kind, 0), before.get(kind, 0)) for kind in {**before, **kinds}}
+            rows.append((pk, joined([*text.split(), *words]), merged))
+        insert_rows(TraceText, ("trace", "text", "kinds"), rows, unique=("trace",))
 
 
 def _masked(identifier: str, pieces: list[str], house: tuple[HousePattern, ...]) -> tuple[list[str], dict[str, int]]:

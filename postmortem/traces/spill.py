@@ -22,6 +22,7 @@ MEMORY_BYTES = 8 * 1024 * 1024  # of rows before they go to disk
 MAX_TRACE_BYTES = 32 * 1024 * 1024  # of the rows of one trace
 PART_BYTES = 16 * 1024 * 1024  # of rows in one part, if traces spread evenly
 MOST_PARTS = 256
+STAGED_TOGETHER = 2_000  # values that wait in memory
 _BUFFER_BYTES = 128 * 1024
 _OF_ONE_ROW = 200  # bytes of Python around a row's own
 _WAITING_PAGES = 4
@@ -182,11 +183,11 @@ class Staged:
         """Append one."""
         self._buffer.append(value)
         self.count += 1
-        if len(self._buffer) >= 2_000:
+        if len(self._buffer) >= STAGED_TOGETHER:
             self._flush()
 
     def chunks(self) -> Iterator[list[Any]]:
-        """All of them, 500 together."""
+        """All of them, some together."""
         self._flush()
         self._file.seek(0)
         with suppress(EOFError):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from postmortem.lib.errors import UserError
 
 _READ = 256 * 1024
+_MOST_MEMBERS = 100_000  # files in one gzip; block-wise packers write one for each 64 KB
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FOREIGN = {b"PK\x03\x04": "a ZIP archive", b"%PDF": "PDF", b"\x89PNG": "a picture"}
 
@@ -30,6 +31,7 @@ class Unpacked(io.RawIOBase):
         file.seek(0)
         self._left = max_bytes
         self._waiting = b""
+        self._members = 1
         self._stream = zlib.decompressobj(wbits=31)
 
     def readable(self) -> bool:
@@ -49,12 +51,15 @@ class Unpacked(io.RawIOBase):
     def _unzipped(self, size: int) -> bytes:
         while True:
             if not self._waiting:
-                self._waiting = self._file.read(_READ)
+                self._waiting = self._file.read(_READ // 8)
             if not self._waiting:
                 if self._stream.eof:
                     return b""
                 raise BrokenOff(f"{self._what} breaks off in the middle; pack or copy it again.")
             if self._stream.eof:  # a gzip file may be several, one after another
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise UserError(f"{self._what} is packed in more than {_MOST_MEMBERS:,} pieces; pack it again.")
                 self._stream = zlib.decompressobj(wbits=31)
             try:
                 data = self._stream.decompress(self._waiting, size)

@@ -29,7 +29,9 @@ def load_json(data: bytes | str, what: str) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{what} is not UTF-8 text; export it again as UTF-8.") from error
     except ValueError as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else "a number is too long"
+        reason = "a number is too long"
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{error.msg}{f', line {error.lineno}' if error.lineno > 1 else ''}, column {error.colno}"
         raise UserError(f"{what} is not valid JSON ({reason[:120]}).") from error
     check_depth(value, what)
     return value

@@ -110,7 +110,7 @@ def test_odd_files_that_can_be_read_are(door, incident, person, tmp_path, capsys
     said = "".join(enter(door, incident, person, data, tmp_path) for data in odd.values()) + capsys.readouterr().out
     assert Trace.objects.count() == len(odd)
     assert Trace.objects.get(external_id="half").input_preview == "a\ufffdb\ufffdc"
-    assert "no time zone (the first in line 1); they were read as UTC" in said
+    assert "One time is without its zone (the first in line 1); read as UTC" in said
     assert "begins in the future" in said
     for blob in EvidenceBlob.objects.all():
         assert read_blob(blob)

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import random
+import time
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
@@ -77,13 +78,21 @@ def test_pages_of_lists_and_tables_can_be_read_by_themselves(shape, monkeypatch)
         assert {row.trace_id for row in rows_of(page.body, "page")} == page.trace_ids
 
 
-def test_memory_stays_bounded_however_long_the_file() -> None:
+def test_memory_stays_bounded_however_long_the_file(monkeypatch) -> None:
+    for name, most in (
+        ("MEMORY_BYTES", 300_000),
+        ("PAGE_BYTES", 50_000),
+        ("_BUFFER_BYTES", 10_000),
+        ("STAGED_TOGETHER", 50),
+    ):
+        monkeypatch.setattr(spill, name, most)
     row = json.dumps(observation(1, 0, input="y" * 2_000)).replace('"t1', '"t%d')
 
     class Long(io.RawIOBase):
-        """40 MB that are nowhere."""
+        """A file that is nowhere; each read gives a line."""
 
-        at = 0
+        def __init__(self, count: int) -> None:
+            self.at, self.count = 0, count
 
         def seek(self, place: int, whence: int = 0) -> int:
             self.at = place
@@ -91,14 +100,19 @@ def test_memory_stays_bounded_however_long_the_file() -> None:
 
         def read(self, size: int = -1) -> bytes:
             number, self.at = self.at, self.at + 1
-            return (row.replace("%d", str(number)) + "\n").encode() if number < 16_000 else b""
+            return (row.replace("%d", str(number)) + "\n").encode() if number < self.count else b""
 
-    tracemalloc.start()
-    with take_file(Long(), "long.jsonl", max_bytes=10**9) as taken:
-        assert taken.trace_count == 16_000
-        peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20_000_000
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        with take_file(Long(count), "long.jsonl", max_bytes=10**8) as taken:
+            assert taken.trace_count == count
+            most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)  # what is loaded once
+    few, many = peak(800), peak(4_000)  # 2 and 10 MB
+    assert many < few + 2_000_000
 
 
 DEEP = '{"id": "t2", "timestamp": "2026-03-09T09:00:00Z", "facets": {}, "x": ' + "[" * 10_000 + "]" * 10_000 + "}"
@@ -183,7 +197,7 @@ def test_a_list_that_breaks_off_is_read_as_far_as_it_goes() -> None:
 
 def test_times_without_a_zone_are_told() -> None:
     parsed = read_file(lines(OPEN, OPEN | {"id": "t2", "timestamp": "2026-03-09 09:00:00"}), "rows.jsonl")
-    assert parsed.notes == ["One time says of no time zone (the first in line 2); they were read as UTC."]
+    assert parsed.notes == ["One time is without its zone (the first in line 2); read as UTC."]
 
 
 def test_clocks_that_were_wrong_are_told() -> None:
@@ -258,3 +272,20 @@ def test_whatever_bytes_come_give_traces_or_a_sentence(data, keep_good) -> None:
         read_file(data, "fuzz.csv", keep_good=keep_good)
     except UserError as error:
         assert str(error).startswith("fuzz.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (lines(OPEN) + b"\n" * 2_000_000 + lines(OPEN), "nothing but blank lines"),
+        (b"id,traceId,startTime\n" + b",,\n" * 800_000, "nothing but empty rows"),
+        (gzip.compress(b"") * 110_000, "more than 100,000 pieces"),
+        (b"[" + b" " * 5_000_000, "entry 1 is not valid JSON"),
+        (gzip.compress(lines(OPEN) + b"\0" * 60_000_000), "line 2 has more than 32 MB"),
+    ],
+)
+def test_files_that_would_take_for_ever_end_soon(data, said) -> None:
+    begin = time.process_time()
+    with pytest.raises(UserError, match=said):
+        read_file(data, "long.gz")
+    assert time.process_time() - begin < 20

@@ -109,3 +109,28 @@ def test_pages_meet_at_ties_and_the_count_ends(incident):
                 break
         assert len(seen) == len(set(seen)) == (7 if order == "slowest" else 10)
     assert everything.estimate() == (10, True)
+
+
+def test_the_same_bytes_are_found_in_another_incident_too(incident):
+    other = make_incident("INC-2026-0002")
+    upload(
+        other,
+        {"input": "x " * 400 + "Where is my REFUND?", "output": "Größe 42, naïve_answer v4.18.2"},
+        {"input": "refunded already", "user_id": "jane.doe@example.org"},
+        {"name": "triage"},
+        by=incident.created_by,
+    )
+    assert found(other, "refund") == found(incident, "refund") == ["trace-0000", "trace-0001"]
+
+
+def test_what_was_masked_in_one_part_of_a_trace_stays_told_after_another(incident):
+    row = {"traceId": "t1", "startTime": "2026-03-02T00:00:00Z", "projectId": "p", "name": "step", "type": "SPAN"}
+    for part, text in (("a", "mail jane@example.org and joe@example.org"), ("b", "call +49 30 901820")):
+        data = json.dumps({**row, "id": part, "input": text}).encode()
+        traces.import_file(incident=incident, by=incident.created_by, filename=f"{part}.jsonl", data=data)
+    kinds = {"e-mail address": 2, "telephone number": 1}
+    assert TraceText.objects.get(trace__external_id="t1").kinds == kinds
+    ReadBlob.objects.all().delete()
+    while reread.read_next_blob():
+        pass
+    assert TraceText.objects.get(trace__external_id="t1").kinds == kinds
