@@ -1,6 +1,6 @@
 """Following an action up: its plan of verification, checks on fresh traces, what looks like it elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django.db import transaction
 
@@ -51,7 +51,7 @@ def plan_verification(*, action: ActionItem, by: Person, plan: Plan | None) -> V
             stored, _ = VerificationPlan.objects.update_or_create(action=action, defaults=fields)
         audit.record(
             person=by, action="action.plan", subject=str(action), incident_number=action.incident.number,
-            before={"plan": before.sentence() if before else ""}, after={"plan": plan.sentence() if plan else ""},
+            before=asdict(before) if before else {}, after=asdict(plan) if plan else {},
             object_id=action.pk,
         )  # fmt: skip
     return stored

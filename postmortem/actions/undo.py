@@ -1,6 +1,7 @@
 """Taking a recorded change back: by the same services, with the same rules, as a recorded change of its own."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,9 @@ from django.db import transaction
 from postmortem.accounts import audit
 from postmortem.accounts.models import AuditEntry, Person
 from postmortem.actions import services
-from postmortem.actions.models import ActionItem
+from postmortem.actions.following import plan_of, plan_verification
+from postmortem.actions.models import ActionItem, VerificationPlan
+from postmortem.actions.verification import Plan
 from postmortem.incidents import services as incidents
 from postmortem.incidents.models import Incident, TimelineEntry, TimelineMark
 from postmortem.incidents.timeline import entry_values, mark_values
@@ -289,6 +292,23 @@ def _action_update(entry: AuditEntry, incident: Incident, by: Person) -> None:
     services.update_action(action=item, by=by, revision=item.revision, today=fields.get("due_on"), **fields)
 
 
+def _action_add(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    # An item is never deleted: what was promised stays in the record, and why it is not done.
+    item = _item(entry, incident)
+    if item.status == ActionItem.Status.DROPPED:
+        raise UserError("It is dropped already.")
+    note = "Added by mistake; taken back."
+    services.set_status(action=item, by=by, revision=item.revision, status=ActionItem.Status.DROPPED, note=note)
+
+
+def _action_plan(entry: AuditEntry, incident: Incident, by: Person) -> None:
+    item = _item(entry, incident)
+    now = plan_of(VerificationPlan.objects.filter(action=item).first())
+    if (asdict(now) if now else {}) != entry.after:
+        raise UserError(_CHANGED_SINCE)
+    plan_verification(action=item, by=by, plan=Plan(**entry.before) if entry.before else None)
+
+
 def _action_status(entry: AuditEntry, incident: Incident, by: Person) -> None:
     item = _item(entry, incident)
     _same({"status": item.status}, {"status": entry.after["status"]})
@@ -346,6 +366,8 @@ _UNDO: dict[str, Undo] = {
     "edge.remove": _edge_remove,
     "edge.update": _edge_update,
     "review.sign": _sign,
+    "action.add": _action_add,
+    "action.plan": _action_plan,
     "action.update": _action_update,
     "action.status": _action_status,
     "action.hand_over": _hand_over,

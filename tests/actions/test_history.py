@@ -7,8 +7,11 @@ from django.core.exceptions import PermissionDenied
 
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.actions import services as actions
+from postmortem.actions.following import plan_of, plan_verification
 from postmortem.actions.history import history
+from postmortem.actions.models import VerificationPlan
 from postmortem.actions.undo import undo, undo_text
+from postmortem.actions.verification import Plan
 from postmortem.incidents import services as incidents
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import EditConflict, UserError
@@ -197,3 +200,21 @@ def test_who_may_not_edit_may_not_undo(incident, helen):
     other = make_incident("INC-2026-0002", by=helen)
     with pytest.raises(UserError):
         undo(entry=last(incident), incident=other, by=helen)
+
+
+def test_a_plan_of_verification_is_undone_and_an_added_item_is_dropped_not_deleted(incident, helen):
+    item = make_action(incident, helen)
+    first, second = Plan("latency", "at_most", 2.0, 7), Plan("latency", "at_most", 1.0, 3)
+    plan_verification(action=item, by=helen, plan=first)
+    plan_verification(action=item, by=helen, plan=second)
+    line = history(incident).lines[0]
+    assert line.may_undo and {field.label for field in line.fields} == {"Threshold", "Days"}
+    undo_last(incident, helen)
+    assert plan_of(VerificationPlan.objects.get(action=item)) == first
+    added = AuditEntry.objects.get(incident_number=incident.number, action="action.add")
+    undo(entry=added, incident=incident, by=helen)
+    item.refresh_from_db()
+    assert item.status == "dropped" and "taken back" in item.status_note
+    undo_last(incident, helen)
+    item.refresh_from_db()
+    assert item.status == "open"
