@@ -85,3 +85,20 @@ document.addEventListener("click", (event) => {
   const copier = event.target.closest("[data-copies]");
   if (copier) navigator.clipboard.writeText(copier.dataset.copies).then(() => { copier.textContent = "Copied"; });
 });
+
+// What scrolls sideways can be scrolled by keyboard too, and only that takes a tab stop.
+function reachScrollers() {
+  for (const one of document.querySelectorAll(".scroll")) {
+    if (one.scrollWidth > one.clientWidth + 1) {
+      one.tabIndex = 0;
+      one.setAttribute("role", "group");
+      if (!one.hasAttribute("aria-label")) one.setAttribute("aria-label", "Table, scrolls sideways");
+    } else if (one.hasAttribute("tabindex")) {
+      one.removeAttribute("tabindex");
+    }
+  }
+}
+reachScrollers();
+window.addEventListener("resize", reachScrollers);
+document.addEventListener("toggle", reachScrollers, true);
+document.addEventListener("htmx:afterSwap", reachScrollers);

@@ -306,15 +306,16 @@ def _action_rules(facts: GateFacts) -> Iterator[GateRule]:
 
 def _facilitator_rule(facts: GateFacts) -> GateRule:
     who = _listed(facts.facilitators)
+    has, signs = ("has", "signs") if len(facts.facilitators) == 1 else ("have", "sign")
     met = facts.facilitator_signed and not facts.facilitator_signature_withdrawn
     if met:
         title, detail = "The facilitator has signed", who and f"{who}."
     elif not facts.facilitators:
         title, detail = "Nobody facilitates", "Name a facilitator among the participants; they sign the whole review."
     elif facts.facilitator_signature_withdrawn:
-        title, detail = "The review changed after the facilitator signed", f"{who} has to read it again and sign."
+        title, detail = "The review changed after the facilitator signed", f"{who} {has} to read it again and sign."
     else:
-        title, detail = "The facilitator has not signed", f"{who} signs for the whole review."
+        title, detail = "The facilitator has not signed", f"{who} {signs} for the whole review."
     return GateRule("signed-facilitator", met, title, detail, "review", "sign-off")
 
 

@@ -22,10 +22,11 @@ _UNSEEN_FOCUS = """async () => {
     const kind = `${one.tagName} ${one.getAttribute("class")} ${one.type || ""}`;
     if (kinds.has(kind) || one.disabled || !seen(one)) continue;
     kinds.add(kind);
-    const before = look(one) + look(one.parentElement);
+    const around = [one, one.parentElement, ...one.children];
+    const before = around.map(look).join();
     one.focus({ focusVisible: true, preventScroll: true });
     if (document.activeElement !== one) continue;
-    if (before === look(one) + look(one.parentElement)) found.push(one.outerHTML.slice(0, 120));
+    if (before === around.map(look).join()) found.push(one.outerHTML.slice(0, 120));
     one.blur();
   }
   return found;

@@ -1,7 +1,6 @@
 """No page of the review breaks WCAG 2.2 AA in any state that it has, light or dark, wide or narrow."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from postmortem.accounts.models import Role
 from postmortem.actions.following import check_action, plan_verification
@@ -11,35 +10,48 @@ from postmortem.lib.clock import parse_moment
 from postmortem.review.dissent import record_dissent
 from postmortem.review.factors import accept_risk, add_factor
 from postmortem.review.services import add_evidence, answer_question, decide_verdict, sign_off
+from tests.browser.looking import LOOKS, WIDE, broken, moving, overflowing, unfold, unseen_focus
 from tests.browser.test_graph import PASS_PHRASE, sign_in
 from tests.builders import make_action, make_change, make_incident, make_person, make_trace
 from tests.review.builders import make_finding
+from tests.test_routes import routes
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PAGES = (
     "", "edit/", "people/", "timeline/", "history/", "review/", "review/model/", "review/prompt/", "review/detection/",
     "graph/", "meeting/", "actions/", "actions/new/", "attribution/", "report/",
 )  # fmt: skip
-LOOKS = (("light", 1280), ("dark", 390))
 ELSEWHERE = ("/checklists/", "/checklists/2026-2/", "/checklists/new/", "/account/", "/actions/mine/")
 
 
-def broken(page) -> list[str]:
-    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html'][:140]}" for one in found]
-
-
 def walk(page, base: str, addresses: list[str]) -> list[str]:
+    """Each address once, in turns of light and dark, wide and narrow (all four: tests/benchmarks/access_walk.py)."""
     complaints = []
-    for scheme, width in LOOKS:
-        page.emulate_media(color_scheme=scheme)
+    for turn, (scheme, width) in enumerate(LOOKS):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 900})
-        for address in addresses:
+        for address in addresses[turn :: len(LOOKS)]:
             page.goto(base + address)
-            page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
-            complaints += [f"{scheme} {address} {text}" for text in broken(page)]
+            unfold(page)
+            found = [*broken(page), *overflowing(page), *moving(page), *(unseen_focus(page) if width == WIDE else [])]
+            complaints += [f"{scheme} {width} {address} {text}" for text in found]
     return complaints
+
+
+def addresses_of(client, incident, rows: dict[str, int]) -> list[str]:
+    """Every address of the URL conf that answers with a page."""
+    found = []
+    client.raise_request_exception = (
+        False  # the finding here is a thin one; whole ones: tests/benchmarks/access_walk.py
+    )
+    for route in routes():
+        if route.is_api or route.template.startswith(("admin", "sign-out")):
+            continue
+        answer = client.get(route.address(incident.number, rows))
+        page = answer.status_code == 200 and answer.get("Content-Type", "").startswith("text/html")
+        if page and not answer.streaming and b"<main" in answer.content:
+            found.append(route.address(incident.number, rows))
+    return found
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def test_an_incident_that_was_just_opened(page, live_server, incident):
     assert "\n".join(walk(page, live_server.url, [*(root + one for one in PAGES), *ELSEWHERE])) == ""
 
 
-def test_an_incident_in_the_middle_of_its_review(page, live_server, incident):
+def test_every_page_and_an_incident_in_the_middle_of_its_review(page, live_server, incident, client):
     helen, ana = incident.created_by, make_person("Ana Costa", time_zone="Asia/Tokyo")
     incident.onset_at = incident.mitigated_at = parse_moment("2026-03-09T09:20:00Z")
     incident.save()
@@ -86,6 +98,16 @@ def test_an_incident_in_the_middle_of_its_review(page, live_server, incident):
         f"timeline/?correct=note.{note.pk}",
     )  # fmt: skip
     assert "\n".join(walk(page, live_server.url, [root + one for one in states])) == ""
+    client.force_login(helen)
+    rows = {
+        "traces": incident.traces.get().pk, "changes": change.pk, "factors": factor.pk, "people": ana.pk,
+        "participants": incident.participants.get().pk, "timeline": note.pk, "evidence": incident.evidence.first().pk,
+        "edges": incident.causal_edges.first().pk,
+    }  # fmt: skip
+    known = {root + one for one in states}
+    everywhere = [one for one in addresses_of(client, incident, rows) if one not in known]
+    assert len(everywhere) >= 38
+    assert "\n".join(walk(page, live_server.url, everywhere)) == ""
     for chosen in (f"#node-{factor.pk}", "g.edge >> nth=0"):
         page.goto(f"{live_server.url}{root}graph/")
         page.locator(chosen).focus()

@@ -217,6 +217,18 @@ ORDER = ("retrieval", "infrastructure", "prompt", "model")
         (complete(layers=empty_layers(), mitigated=None), "mitigated"),
         (complete(facilitator_signed=False, uncut_paths=(("Cache", "Impact"),)), "paths-cut"),
         (with_layer("retrieval", signed=False), "signed-retrieval"),
+        (replace(with_layer("retrieval", signed=False), uncut_paths=(("Cache", "Impact"),)), "paths-cut"),
+        (
+            complete(
+                layers=(
+                    layer_facts("model"),
+                    layer_facts("prompt", verdict="insufficient"),
+                    layer_facts("retrieval"),
+                    layer_facts("infrastructure", verdict=""),
+                )
+            ),
+            "verdict-infrastructure",
+        ),
     ],
 )
 def test_the_next_step_is_the_record_then_verdicts_in_their_order_then_work_then_signatures(facts, rule_id):
