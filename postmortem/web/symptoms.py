@@ -95,7 +95,7 @@ def choose(request: HttpRequest, number: str) -> HttpResponse:
 
 
 def _signal_rows(found: Symptoms, incident: Incident) -> list[SignalRow]:
-    widest = max((abs(move.effect) for move in found.signals), default=0.0) or 1.0
+    widest = max((_reach(move) for move in found.signals), default=0.0) or 1.0
     middle, rows = _WIDTH / 2, []
     for move in found.signals:
         scale = move.effect / move.difference.estimate if move.difference.estimate else 0.0
@@ -108,6 +108,12 @@ def _signal_rows(found: Symptoms, incident: Incident) -> list[SignalRow]:
             )
         )  # fmt: skip
     return rows
+
+
+def _reach(move: SignalMove) -> float:
+    """How far from no change the move and its interval go, in standard deviations of the baseline."""
+    scale = move.effect / move.difference.estimate if move.difference.estimate else 0.0
+    return max(abs(move.effect), *(abs(bound * scale) for bound in move.difference.interval))
 
 
 def _where_worse(found: Symptoms, move: SignalMove) -> list[FacetMove]:

@@ -29,7 +29,7 @@ from postmortem.lib.layers import Layer
 from postmortem.traces.cells import BIN_SECONDS, Cells, cells_of_columns, profiles_of
 from postmortem.traces.columns import FacetCodes
 from postmortem.traces.records import TraceRecord
-from tests.benchmarks.reading import insert
+from tests.benchmarks.reading import SCORE_COLUMNS, TRACE_COLUMNS, insert
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "postmortem.settings")
 
@@ -171,15 +171,8 @@ def _fill(count: int, changes: int) -> None:
                 texts[world["profile"][place]], "", "", False,
             ))  # fmt: skip
             scores.append((key, "success", "", "success", float(world["success"][place]), "", "", at))
-        insert("traces_trace", (
-            "id", "incident_id", "evidence_import_id", "external_id", "name", "timestamp", "environment", "session_id",
-            "user_id", "latency_seconds", "time_to_first_token_seconds", "cost_usd", "input_tokens", "has_error",
-            "facets", "input_preview", "output_preview", "is_anchor",
-        ), rows)  # fmt: skip
-        insert(
-            "traces_score",
-            ("trace_id", "external_id", "observation_id", "name", "value", "text_value", "source", "timestamp"), scores,
-        )  # fmt: skip
+        insert("traces_trace", TRACE_COLUMNS, rows)
+        insert("traces_score", SCORE_COLUMNS, scores)
 
 
 def _world(count: int, changes: int) -> dict[str, Any]:

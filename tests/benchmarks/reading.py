@@ -36,6 +36,14 @@ WORDS = [
     "label",
 ]
 CHUNK = 20_000
+TRACE_COLUMNS = (
+    "id", "incident_id", "evidence_import_id", "external_id", "name", "timestamp", "environment", "session_id",
+    "user_id", "latency_seconds", "time_to_first_token_seconds", "cost_usd", "input_tokens", "has_error", "facets",
+    "input_preview", "output_preview", "is_anchor",
+)  # fmt: skip
+SCORE_COLUMNS = (
+    "trace_id", "external_id", "observation_id", "name", "value", "text_value", "source", "timestamp",
+)  # fmt: skip
 NUMBER = "INC-2026-0901"
 
 
@@ -178,15 +186,8 @@ def _fill(traces: int, changes: int) -> None:
             for name in ("grounded", "helpful"):
                 scores.append((key, name, "", name, float(chance.random() < 0.9), "", "", at))
             words.append((key, " ".join(dict.fromkeys(said.split())), "{}"))
-        insert("traces_trace", (
-            "id", "incident_id", "evidence_import_id", "external_id", "name", "timestamp", "environment", "session_id",
-            "user_id", "latency_seconds", "time_to_first_token_seconds", "cost_usd", "input_tokens", "has_error",
-            "facets", "input_preview", "output_preview", "is_anchor",
-        ), rows)  # fmt: skip
-        insert(
-            "traces_score",
-            ("trace_id", "external_id", "observation_id", "name", "value", "text_value", "source", "timestamp"), scores,
-        )  # fmt: skip
+        insert("traces_trace", TRACE_COLUMNS, rows)
+        insert("traces_score", SCORE_COLUMNS, scores)
         insert("traces_tracetext", ("trace_id", "text", "kinds"), words)
     _fill_readable(incident, traces)
     from django.db import connection
