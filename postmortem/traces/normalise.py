@@ -50,7 +50,10 @@ def observation_from_langfuse(row: Mapping[str, Any], trace_id: str = "") -> Obs
         to_first_token = (first_token - start).total_seconds()
     metadata = mapping(row.get("metadata"))
     usage = mapping(row.get("usageDetails") or row.get("usage"))
-    texts = {field: short_text(value, limit) for name, field, limit in _TEXTS if (value := row.get(name)) is not None}
+    texts = {"name": ""}
+    for name, field, limit in _TEXTS:
+        if (value := row.get(name)) is not None:
+            texts[field] = short_text(value, limit)
     cost = measure(row.get("totalCost"))
     if cost is None:
         cost = measure(row.get("calculatedTotalCost"))

@@ -152,6 +152,11 @@ def test_one_bad_row_refuses_the_file_or_is_left_out(row: bytes, said: str) -> N
     assert {row.trace_id for row in rows_of(page.body, "page", skip_faults=True)} >= {"t1", "last"}
 
 
+def test_an_observation_needs_no_name() -> None:
+    (record,) = parse_file(lines(observation(1, 0, name=None), observation(1, 1)), "rows.jsonl")
+    assert {one.name for one in record.observations} == {"", "step"}
+
+
 def test_an_id_of_800_characters_is_kept_whole() -> None:
     (record,) = parse_file(lines(OPEN | {"id": "é" * 800}), "rows.jsonl")
     assert record.external_id == "é" * 800
