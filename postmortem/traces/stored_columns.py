@@ -11,7 +11,7 @@ Both take one lock for that moment.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -182,13 +182,15 @@ def _built(incident_id: int, low: int, high: int) -> Part:
     part, summary = _read(incident_id, low, high, scored=begun is not None)
     if begun is None:
         return part
-    with suppress(DatabaseError), _impatient(), transaction.atomic():
-        _lock(incident_id)
-        if ColumnSegment.objects.filter(pk=begun.pk, built=False).update(built=True, summary=summary):
+    with suppress(DatabaseError), _impatient():
+        with transaction.atomic():
+            _lock(incident_id)
+            kept = ColumnSegment.objects.filter(pk=begun.pk, built=False).update(built=True, summary=summary)
+            columns = part.columns.items() if kept else ()
             ColumnData.objects.bulk_create(
-                [ColumnData(segment=begun, name=name, data=data) for name, data in part.columns.items()],
-                batch_size=100,
+                [ColumnData(segment=begun, name=name, data=data) for name, data in columns], batch_size=100
             )
+        return replace(part, segment=begun.pk) if kept else part
     return part
 
 

@@ -17,7 +17,14 @@ from postmortem.traces.reread import read_next_blob
 from postmortem.traces.selectors import evidence_counts, facet_coverage, signals, trace_records
 from postmortem.traces.services import import_file
 from postmortem.traces.stored_cells import signal_cells, signal_column, trace_cells
-from postmortem.traces.stored_columns import LAST_KEY, build_columns, build_next_columns, forget_columns, spans
+from postmortem.traces.stored_columns import (
+    LAST_KEY,
+    build_columns,
+    build_next_columns,
+    forget_columns,
+    read_parts,
+    spans,
+)
 from tests.builders import make_incident, make_person, make_trace
 from tests.traces.test_stored_cells import facts
 
@@ -137,6 +144,13 @@ def test_an_idle_worker_builds_what_no_import_built(incident, by):
     upload(make_incident("INC-2026-0009"), by, range(3))  # too few for a segment
     assert build_next_columns() and not build_next_columns()
     assert ColumnSegment.objects.filter(incident=incident, built=True).count() == 2
+
+
+def test_who_builds_reads_scores_from_what_is_built(incident):
+    ColumnSegment.objects.all().delete()
+    parts = read_parts(incident.pk, ("traces", "facets"))
+    assert [part.segment is not None for part in parts] == [True, True, False]
+    assert {part.segment for part in parts[:2]} == set(ColumnSegment.objects.values_list("pk", flat=True))
 
 
 def test_a_builder_that_died_is_followed_by_another(incident):
