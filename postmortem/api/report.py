@@ -8,14 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.api.base import IncidentView
+from postmortem.incidents.models import Incident
 from postmortem.incidents.services import reopen_for_correction
+from postmortem.lib.errors import UserError
+from postmortem.pipeline.models import Run
+from postmortem.pipeline.publish import frozen_or_draft
+from postmortem.pipeline.render import belongs_in_background, rendered
+from postmortem.pipeline.services import start_rendering
 from postmortem.report import selectors
 from postmortem.report.annex import annex_history, annex_state, save_annex
 from postmortem.report.difference import differences
 from postmortem.report.documents import FORMATS, VIEWS, make_document
 from postmortem.report.external import AUDIENCES
 from postmortem.report.models import AnnexRevision, Report
-from postmortem.report.record import assemble_record
 from postmortem.report.services import publish, read_record
 
 
@@ -204,13 +209,26 @@ class DifferenceView(IncidentView):
         return self.page(differences(read_record(old), read_record(new)), DifferenceSerializer)
 
 
+class RenderingSerializer(serializers.Serializer):
+    """How far a document is; `url` answers 202 until it is finished, then with the document itself."""
+
+    run = serializers.IntegerField()
+    state = serializers.CharField()
+    pages = serializers.IntegerField()
+    text = serializers.CharField()
+    url = serializers.CharField()
+
+
 _DOCUMENT = extend_schema(
     parameters=[
         OpenApiParameter("view", OpenApiTypes.STR, OpenApiParameter.PATH, enum=list(VIEWS)),
         OpenApiParameter("form", OpenApiTypes.STR, OpenApiParameter.PATH, enum=list(FORMATS)),
         OpenApiParameter("audience", OpenApiTypes.STR, enum=list(AUDIENCES), default="internal"),
     ],
-    responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY)},
+    responses={
+        (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY),
+        202: RenderingSerializer,
+    },
 )
 
 
@@ -223,16 +241,7 @@ class DocumentView(IncidentView):
     def get(self, request: Request, number: str, version: int, view: str, form: str) -> HttpResponse:
         """Rendered from the frozen record."""
         report = self.found(Report.objects.filter(incident=self.incident), version=version)
-        audience = _known(request, view, form)
-        document = make_document(
-            read_record(report),
-            view=view,
-            form=form,
-            version=report.version,
-            sha256=report.sha256,
-            audience=audience,
-        )
-        return _download(document)
+        return _answer(self, request, view, form, report)
 
 
 class DraftDocumentView(IncidentView):
@@ -243,9 +252,46 @@ class DraftDocumentView(IncidentView):
     @_DOCUMENT
     def get(self, request: Request, number: str, view: str, form: str) -> HttpResponse:
         """The record as it stands now, marked DRAFT."""
-        audience = _known(request, view, form)
-        record = assemble_record(self.incident)
-        return _download(make_document(record, view=view, form=form, version=None, sha256="", audience=audience))
+        return _answer(self, request, view, form, None)
+
+
+class RenderedView(IncidentView):
+    """A document that is rendered in the background."""
+
+    serializer_class = RenderingSerializer
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 202: RenderingSerializer})
+    def get(self, request: Request, number: str, run: int) -> HttpResponse:
+        """202 with how far it is while it works, then the document; it is kept for a day. 400 when it failed."""
+        found = self.found(self.incident.runs.filter(kind=Run.Kind.RENDER), pk=run)
+        document = rendered(found)
+        if document is not None:
+            return _download(document)
+        if found.state in (Run.State.QUEUED, Run.State.RUNNING):
+            return _accepted(self.incident, found)
+        raise UserError(found.message or "This copy is no longer kept; ask for the document again.")
+
+
+def _answer(view_: IncidentView, request: Request, view: str, form: str, report: Report | None) -> HttpResponse:
+    """The document; 202 and where to fetch it when it is long, many wait, or the caller prefers not to wait."""
+    audience = _known(request, view, form)
+    incident = view_.incident
+    record, version, sha256 = frozen_or_draft(incident, report)
+    later = "respond-async" in request.headers.get("Prefer", "").lower()
+    if later or belongs_in_background(record, view=view, form=form):
+        run = start_rendering(
+            incident=incident, by=view_.person, view=view, form=form, audience=audience, report=report
+        )
+        return _accepted(incident, run)
+    return _download(make_document(record, view=view, form=form, version=version, sha256=sha256, audience=audience))
+
+
+def _accepted(incident: Incident, run: Run) -> Response:
+    url = f"/api/incidents/{incident.number}/renderings/{run.pk}/"
+    data = RenderingSerializer(
+        {"run": run.pk, "state": run.state, "pages": run.progress_done, "text": run.progress_text, "url": url}
+    ).data
+    return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url, "Retry-After": "1"})
 
 
 def _known(request: Request, view: str, form: str) -> str:

@@ -132,6 +132,7 @@ _incident_patterns = [
     _at("annex/", report.AnnexView, "annex"),
     _at("annex/history/", report.AnnexHistoryView, "annex-history"),
     _at("proposals/", proposals.ProposalsView, "proposals"),
+    _at("drafts/", proposals.MachineDraftsView, "machine-drafts"),
     _at("reports/", report.ReportsView, "reports"),
     _at("reports/correction/", report.CorrectionView, "report-correction"),
     _at("reports/draft/<str:view>.<str:form>", report.DraftDocumentView, "report-draft-document"),
@@ -139,6 +140,7 @@ _incident_patterns = [
     _at("reports/<int:version>/links/", delivery.ShareLinksView, "share-links"),
     _at("reports/<int:version>/links/<int:pk>/", delivery.ShareLinkView, "share-link"),
     _at("reports/<int:version>/deliveries/", delivery.DeliveriesView, "deliveries"),
+    _at("renderings/<int:run>/", report.RenderedView, "rendering"),
     _at("reports/<int:version>/record/", report.RecordView, "report-record"),
     _at("reports/<int:version>/<str:view>.<str:form>", report.DocumentView, "report-document"),
 ]
@@ -153,6 +155,7 @@ urlpatterns = [
     _at("auth/me/", sessions.MeView, "me"),
     _at("branding/", branding.BrandingView, "branding"),
     _at("delivery/", delivery.DeliverySettingsView, "delivery-settings"),
+    _at("drafting/", proposals.DraftingSettingsView, "drafting-settings"),
     _at("people/", accounts.PeopleView, "people"),
     _at("teams/", accounts.TeamsView, "teams"),
     _at("teams/<int:pk>/merge/", accounts.TeamMergeView, "team-merge"),

@@ -26,7 +26,7 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
-from postmortem.pipeline import attribute, import_changes, import_evidence
+from postmortem.pipeline import attribute, draft, import_changes, import_evidence, render
 from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, heartbeat
@@ -50,6 +50,8 @@ STAGES: Mapping[str, tuple[Callable[[Run, Progress], str], Capability]] = {
     Run.Kind.IMPORT_WINDOW: (import_evidence.import_window, Capability.IMPORT),
     Run.Kind.IMPORT_PROMPTS: (import_changes.pull_prompts, Capability.IMPORT),
     Run.Kind.ATTRIBUTE: (attribute.attribute_incident, Capability.REVIEW),
+    Run.Kind.DRAFT: (draft.draft_text, Capability.REVIEW),
+    Run.Kind.RENDER: (render.render_document, Capability.VIEW),
 }
 
 
@@ -59,7 +61,8 @@ def enqueue(*, incident: Incident, by: Person, kind: str, payload: dict[str, Any
     Raises PermissionDenied, and UserError when the incident is published.
     """
     require(by, STAGES[kind][1], incident)
-    refuse_published(incident)
+    if kind != Run.Kind.RENDER:
+        refuse_published(incident)
     with transaction.atomic():
         for active in incident.runs.filter(kind=kind, state__in=ACTIVE):
             if active.payload == payload:
@@ -82,7 +85,8 @@ def cancel(run: Run, by: Person) -> None:
 def retry(run: Run, by: Person) -> None:
     """Queue a failed or cancelled run again; it goes on where it broke off, now on behalf of `by`."""
     require(by, STAGES[run.kind][1], run.incident)
-    refuse_published(run.incident)
+    if run.kind != Run.Kind.RENDER:
+        refuse_published(run.incident)
     with transaction.atomic():
         again = Run.objects.filter(pk=run.pk, state__in=ENDED_BADLY).update(
             state=Run.State.QUEUED, attempts=0, message="", worker="", lease_until=None, finished_at=None,

@@ -17,6 +17,8 @@ class Run(models.Model):
         IMPORT_WINDOW = "import_window", "Import the window"
         IMPORT_PROMPTS = "import_prompts", "Pull prompt versions"
         ATTRIBUTE = "attribute", "Attribution"
+        RENDER = "render", "Document"
+        DRAFT = "draft", "Draft by a model"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
@@ -47,3 +49,16 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"
+
+
+class Rendering(models.Model):
+    """A document that a run has made; it can be made again, so it is kept for a day."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="rendering")
+    filename = models.CharField(max_length=200)
+    media_type = models.CharField(max_length=80)
+    data = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.filename

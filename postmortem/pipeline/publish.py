@@ -1,5 +1,7 @@
 """Stage 6: from a frozen record to a document on somebody's desk. Freezing itself is `report.services.publish`."""
 
+from typing import Any
+
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.report.documents import Document, make_document
@@ -24,17 +26,15 @@ def export_document(
     Raises UserError for a version that does not exist, KeyError for a view or format that does not.
     """
     report = None if draft else _published(incident, version)
+    record, number, sha256 = frozen_or_draft(incident, report)
+    return make_document(record, view=view, form=form, version=number, sha256=sha256, audience=audience)
+
+
+def frozen_or_draft(incident: Incident, report: Report | None) -> tuple[dict[str, Any], int | None, str]:
+    """Record, version and hash of `report`; without one the record as it stands now, None and ""."""
     if report is None:
-        record = assemble_record(incident)
-        return make_document(record, view=view, form=form, version=None, sha256="", audience=audience)
-    return make_document(
-        read_record(report),
-        view=view,
-        form=form,
-        version=report.version,
-        sha256=report.sha256,
-        audience=audience,
-    )
+        return assemble_record(incident), None, ""
+    return read_record(report), report.version, report.sha256
 
 
 def _published(incident: Incident, version: int | None) -> Report | None:

@@ -14,6 +14,10 @@ from postmortem.lib.errors import UserError
 from postmortem.pipeline.background import enqueue
 from postmortem.pipeline.metric_case import check_groups
 from postmortem.pipeline.models import Run
+from postmortem.pipeline.render import finished_rendering, render_payload
+from postmortem.report.draft_settings import drafting_settings
+from postmortem.report.models import Report
+from postmortem.report.summaries import FIELDS
 from postmortem.traces.links import TraceLink, parse_link
 from postmortem.traces.metric_cells import GRANULARITIES
 from postmortem.traces.models import Connection, EvidenceImport
@@ -127,6 +131,30 @@ def start_grouped_attribution(
         raise UserError("Cells are one minute or one hour long; choose one of them.")
     payload = {"connection": connection.pk, "granularity": granularity}
     return enqueue(incident=incident, by=by, kind=Run.Kind.ATTRIBUTE, payload=payload)
+
+
+def start_rendering(
+    *, incident: Incident, by: Person, view: str, form: str, audience: str = "internal", report: Report | None = None
+) -> Run:
+    """Render a document in the background; a published version that is kept already is not rendered again.
+
+    Raises UserError for a view, format or audience that does not exist.
+    """
+    require(by, Capability.VIEW, incident)
+    payload = render_payload(view=view, form=form, audience=audience, report=report)
+    return finished_rendering(incident, payload) or enqueue(
+        incident=incident, by=by, kind=Run.Kind.RENDER, payload=payload
+    )
+
+
+def start_draft(*, incident: Incident, by: Person, field: str) -> Run:
+    """Ask the configured model for a draft of one text. Raises UserError while drafts are off or for another field."""
+    require(by, Capability.REVIEW, incident)
+    if not drafting_settings().enabled:
+        raise UserError("Drafts by a model are turned off; an administrator can turn them on.")
+    if field not in FIELDS:
+        raise UserError(f"No draft is made of “{field[:40]}”; there are {', '.join(FIELDS)}.")
+    return enqueue(incident=incident, by=by, kind=Run.Kind.DRAFT, payload={"field": field})
 
 
 def _answers_without_asking(link: TraceLink) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2
 _MOST_LOGO = 600_000
 # From so many rows on a full report is long enough for a table of contents.
 _CONTENTS_FROM = 80
+# From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
+_LONG_ROWS, _LONG_TEXT = 250, 60_000
 # A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
 _SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
 
@@ -74,6 +76,14 @@ class Document:
     style_hash: str = ""
 
 
+def takes_long(record: Mapping[str, Any], *, view: str, form: str) -> bool:
+    """Whether rendering takes seconds, so that nobody should wait for it with an open request."""
+    if form != "pdf" or view == "brief":
+        return False
+    words = sum(len(text) for text in record["text"].values())
+    return _rows(record) > _LONG_ROWS or words > _LONG_TEXT
+
+
 def make_document(
     record: dict[str, Any],
     *,
@@ -83,13 +93,14 @@ def make_document(
     sha256: str,
     audience: str = "internal",
     fonts_url: str = "",
+    on_page: Callable[[int], None] | None = None,
 ) -> Document:
     """Render `record`. `version` and `sha256` are those of a published report; None and "" mean a draft.
 
     `audience` external drops names, trace text and links by rule; JSON and CSV have no view of their own.
 
     `fonts_url` is where an HTML page on this site finds its fonts; a page that leaves the site uses the reader's.
-    Raises KeyError for a view or format that does not exist.
+    `on_page` is told each page of a PDF that is laid out. Raises KeyError for a view or format that does not exist.
     """
     if audience == "external":
         record = for_outside(record, sha256=sha256)
@@ -112,17 +123,23 @@ def make_document(
     context = _context(record, view=view, version=version, sha256=sha256) | {"logo": logo}
     css = _STYLESHEET.read_text() + brand_css + ("" if version else _DRAFT_STYLESHEET.read_text())
     if form == "pdf":
-        return Document(_pdf(view, record, context, css), media_type, name)
+        return Document(_pdf(view, record, context, css, on_page), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
     html = with_contents(html)
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 
-def _pdf(view: str, record: Mapping[str, Any], context: dict[str, Any], css: str) -> bytes:
+def _pdf(
+    view: str,
+    record: Mapping[str, Any],
+    context: dict[str, Any],
+    css: str,
+    on_page: Callable[[int], None] | None,
+) -> bytes:
     """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
     if view != "brief":
-        return render_pdf([with_contents(render_to_string(f"report/{view}.html", context))], css).data
+        return render_pdf([with_contents(render_to_string(f"report/{view}.html", context))], css, on_page=on_page).data
 
     data = present.picture_of(record)
 
@@ -195,7 +212,9 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "more_actions": max(0, len(actions) - _BRIEF_ACTIONS),
         "decisions": [_inline(line) for line in present.decisions(record)[: _BRIEF_DECISIONS if brief else None]],
         "causes": causes,
-        "graph": _svg(graph_chart(present.graph_of(record), causes["uncut"])) if not brief else "",
+        "graph": _svg(graph_chart(present.graph_of(record), causes["uncut"], numbers=causes["numbers"]))
+        if not brief
+        else "",
         "leading": [one | {"chart": _exposed(record, one)} for one in shown if _is_leading(one)] if not brief else [],
         "others": [one for one in shown if not _is_leading(one)],
         "ledger": present.ledger(record) if not brief else [],
@@ -252,7 +271,8 @@ def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
 
 def _rows(record: Mapping[str, Any]) -> int:
     """About how long a full report gets."""
-    return sum(len(record[part]) for part in ("changes", "actions", "timeline", "factors"))
+    pieces = sum(len(layer["evidence_for"]) + len(layer["evidence_against"]) for layer in record["layers"])
+    return pieces + sum(len(record[part]) for part in ("changes", "actions", "timeline", "factors"))
 
 
 def _mix_picture(record: Mapping[str, Any]) -> str:

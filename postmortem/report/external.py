@@ -141,7 +141,7 @@ def _parts(record: Mapping[str, Any]) -> dict[str, str]:
         people.setdefault(layer["lead"], f"the lead of {layer['layer']}")
         people.setdefault(layer["decided_by"], "a reviewer")
     for action in record["actions"]:
-        people.setdefault(action["owner"], f"an owner, {action['team']}" if action["team"] else "an owner")
+        people.setdefault(action["owner"], "an owner")
     for factor in record["factors"]:
         people.setdefault(factor["risk_accepted_by"], "a person responsible")
     people.setdefault(record["incident"]["opened_by"], "a reviewer")

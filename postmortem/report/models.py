@@ -129,3 +129,37 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"
+
+
+class DraftingSettings(models.Model):
+    """The endpoint that writes drafts: one row, off until an administrator turns it on."""
+
+    enabled = models.BooleanField(default=False)
+    base_url = models.CharField(max_length=500, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    api_key = models.BinaryField(blank=True, default=b"")  # encrypted under SECRET_KEY
+    revision = models.PositiveIntegerField(default=0)
+    updated_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return "drafting"
+
+
+class MachineDraft(models.Model):
+    """A draft that a model wrote for one text of an incident, with exactly what it was given. It is in no record."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="machine_drafts")
+    field = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    sent = models.JSONField()  # the facts, as they left
+    sentences = models.JSONField()  # text, places, doubt
+    asked_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.incident_id} {self.field}"

@@ -1,10 +1,11 @@
 """HTML to PDF/UA: the one module that imports WeasyPrint. Reads no network and no file outside the fonts folder."""
 
 import gc
+import logging
 import math
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -19,18 +20,20 @@ from fontTools.ttLib import woff2
 from weasyprint import CSS, HTML, svg
 from weasyprint.css.properties import INITIAL_VALUES
 from weasyprint.draw.text import draw_first_line
+from weasyprint.logger import PROGRESS_LOGGER
 from weasyprint.matrix import Matrix
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.text.line_break import split_first_line
 from weasyprint.urls import URLFetcher, URLFetcherResponse
 
-from postmortem.report.scripts import fonts_for, with_families
+from postmortem.report.scripts import fonts_for, own_family, subsets_for, with_families, with_subsets
 
 _FONTS = Path(settings.BASE_DIR) / "static" / "fonts"
 _FONT_BASE = "font:/"
 _FAMILY = re.compile(r"font-family:[^;]+")
 # Rendering is bound by one core and by memory: more at once in a process would only be slower and larger.
 _ONE_AT_A_TIME = threading.Lock()
+_in_line = 0
 _VOID_TAG, _DOCTYPE = re.compile(r"<(br|hr)>"), "<!doctype html>"
 # Under its own name an anchor would make an object of the file of every label.
 _ANCHORED = re.compile("(<text [^>]*) text-anchor=")
@@ -65,11 +68,12 @@ def _font(name: str) -> bytes:
 def _font_css() -> str:
     """fonts.css with addresses that only this module's fetcher knows.
 
-    Signs get a family of their own: embedded under the name of the text font, their glyphs would be mixed up.
+    Each file gets a family of its own: embedded under the name of the text font, their glyphs would be mixed up.
     """
     css = (_FONTS / "fonts.css").read_text().replace("url(", f"url({_FONT_BASE}")
     faces = css.split("@font-face")
     for place, face in enumerate(faces):
+        faces[place] = own_family(face)
         for signs in ("math", "symbols2"):
             if f"noto-sans-{signs}-" in face:
                 faces[place] = _FAMILY.sub(f"font-family: 'Signs {signs}'", face).replace("400 700", "400")
@@ -84,19 +88,23 @@ class Pdf:
     page_count: int
 
 
-def render_pdf(htmls: Iterable[str], css: str, *, most_pages: int | None = None) -> Pdf:
+def render_pdf(
+    htmls: Iterable[str], css: str, *, most_pages: int | None = None, on_page: Callable[[int], None] | None = None
+) -> Pdf:
     """A tagged PDF/UA-1 document with embedded fonts. The same input gives the same bytes.
 
     `htmls` are tries, the first wanted most: the first with no more than `most_pages` pages is taken, else the last.
     Network and file addresses are not followed. One rendering runs at a time in a process; the others wait.
+    `on_page` is told the number of each page that is laid out; what it raises ends the rendering.
     Raises ValueError when there is nothing to render.
     """
-    with _ONE_AT_A_TIME, _without_collector():
+    with _in_turn(), _without_collector(), _telling(on_page):
         document = None
         for html in htmls:
             families, faces = fonts_for(html, _FONT_BASE)
-            style, fonts = _prepared(_font_css() + faces + with_families(css, families))
-            document = _Page(with_families(html, families)).render(
+            subsets = subsets_for(html)
+            style, fonts = _prepared(_font_css() + faces + with_subsets(with_families(css, families), subsets))
+            document = _Page(with_subsets(with_families(html, families), subsets)).render(
                 stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1"
             )
             if most_pages is None or len(document.pages) <= most_pages:
@@ -130,6 +138,50 @@ def _prepared(css: str) -> tuple[CSS, FontConfiguration]:
     """Style sheet and fonts, kept for the next document of the same kind: loading them takes as long as two pages."""
     fonts = FontConfiguration()
     return CSS(string=css, url_fetcher=_FontsOnly(), font_config=fonts, base_url=_FONT_BASE), fonts
+
+
+def in_line() -> int:
+    """How many renderings of this process are at work or wait."""
+    return _in_line
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    global _in_line  # noqa: PLW0603 (a count for whoever decides to wait elsewhere; close is good enough)
+    _in_line += 1
+    try:
+        with _ONE_AT_A_TIME:
+            yield
+    finally:
+        _in_line -= 1
+
+
+class _PageTeller(logging.Handler):
+    """Hears WeasyPrint's own progress and passes the page numbers on."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell the page, if the message is about one."""
+        if record.args and isinstance(record.args[0], int) and "Page" in str(record.msg):
+            self._tell(record.args[0])
+
+
+@contextmanager
+def _telling(on_page: Callable[[int], None] | None) -> Iterator[None]:
+    if on_page is None:
+        yield
+        return
+    teller, level = _PageTeller(on_page), PROGRESS_LOGGER.level
+    PROGRESS_LOGGER.addHandler(teller)
+    PROGRESS_LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        PROGRESS_LOGGER.removeHandler(teller)
+        PROGRESS_LOGGER.setLevel(level)
 
 
 @contextmanager

@@ -299,10 +299,15 @@ def causes(record: Record) -> dict[str, Any]:
     graph = graph_of(record)
     reasons = {one["id"]: one["risk_accepted_reason"] for one in record["factors"]}
     if not graph.nodes:
-        return {"lines": [], "uncut": [], "verdict": "No contributing factor is recorded."}
+        return {"lines": [], "uncut": [], "numbers": {}, "verdict": "No contributing factor is recorded."}
     check = check_graph(graph)
+    found = outline(graph)
+    numbers: dict[int, int] = {}
+    for line in found:
+        numbers.setdefault(line.node.id, len(numbers) + 1)
     lines = [
         {
+            "number": numbers[line.node.id],
             "depth": line.depth,
             "kind": line.node.kind.replace("_", " ").capitalize(),
             "layer": line.node.layer,
@@ -313,7 +318,7 @@ def causes(record: Record) -> dict[str, Any]:
             "risk": reasons.get(line.node.id, ""),
             "repeated": line.repeated,
         }
-        for line in outline(graph)
+        for line in found
     ]
     uncut = list(check.uncut_paths)
     verdict = (
@@ -321,7 +326,7 @@ def causes(record: Record) -> dict[str, Any]:
         if not uncut
         else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact cut by nothing."
     )
-    return {"lines": lines, "uncut": uncut, "verdict": verdict}
+    return {"lines": lines, "uncut": uncut, "verdict": verdict, "numbers": numbers}
 
 
 def reconciliation(record: Record) -> dict[str, list[dict[str, str]]]:

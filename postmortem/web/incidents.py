@@ -43,6 +43,9 @@ class NewIncidentForm(forms.Form):
     detected_at = MomentField(required=False, label="Detected at (UTC)", help_text="Leave empty if not known yet.")
 
 
+MARKDOWN_FIELDS = ("summary", "impact", "detection_gap", "lessons", "decisions_requested")
+
+
 class IncidentForm(forms.ModelForm):
     """The record of one incident: words, windows and clocks."""
 
@@ -68,7 +71,7 @@ class IncidentForm(forms.ModelForm):
         "affected_people": "People who got a wrong answer, if known.",
         "detection_gap": "What should have told us, when, and why it did not. Markdown.",
         "lessons": "What surprised us, where we were lucky. Markdown.",
-        "decisions_requested": "What leadership is asked to decide, one line each.",
+        "decisions_requested": "What leadership is asked to decide, one line each. Markdown within the line.",
         "latent_since": "When the condition came into being, before anybody was harmed.",
         "onset_at": "When answers began to get worse. Attribution proposes it.",
         "detected_at": "When somebody first knew.",
@@ -87,6 +90,8 @@ class IncidentForm(forms.ModelForm):
             self.fields[name] = MomentField(required=False, label=self.fields[name].label)
         for name, text in self.HELP.items():
             self.fields[name].help_text = text
+        for name in MARKDOWN_FIELDS:
+            self.fields[name].is_markdown = True
         for name, text in self.LABELS.items():
             self.fields[name].label = text
 

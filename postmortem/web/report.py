@@ -11,14 +11,18 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.incidents.states import reopen_for_correction
 from postmortem.lib.errors import UserError
+from postmortem.pipeline.models import Run
+from postmortem.pipeline.publish import frozen_or_draft
+from postmortem.pipeline.render import belongs_in_background, rendered
+from postmortem.pipeline.services import start_rendering
 from postmortem.report.difference import differences
 from postmortem.report.documents import FORMATS, VIEWS, make_document
 from postmortem.report.external import AUDIENCES
 from postmortem.report.models import Report
-from postmortem.report.record import assemble_record
 from postmortem.report.selectors import reports
 from postmortem.report.services import publish, read_record
 from postmortem.web.report_response import document_response
+from postmortem.web.runs import run_context
 from postmortem.web.workspace import open_incident, render_stage
 
 _SHOWN = (("html", "Read"), ("pdf", "PDF"), ("md", "Markdown"))
@@ -49,13 +53,12 @@ def report(request: HttpRequest, number: str) -> HttpResponse:
 
 def _links(incident: Incident, one: Report | None) -> list[tuple[str, list[tuple[str, str]]]]:
     """Every document of a version, or of the draft: (view, [(format, address)])."""
-    args = [incident.number, one.version] if one else [incident.number]
-    name = "report-version" if one else "report-draft"
+    version = one.version if one else None
     found = [
-        (label, [(words, reverse(name, args=[*args, view, form])) for form, words in _SHOWN])
+        (label, [(words, _address(incident, version, view, form)) for form, words in _SHOWN])
         for view, label in VIEWS.items()
     ]
-    data = [(FORMATS[form], reverse(name, args=[*args, "full", form])) for form in ("json", "csv")]
+    data = [(FORMATS[form], _address(incident, version, "full", form)) for form in ("json", "csv")]
     return [*found, ("Data", data)]
 
 
@@ -96,8 +99,7 @@ def report_correct(request: HttpRequest, number: str) -> HttpResponse:
 @require_GET
 def report_draft(request: HttpRequest, number: str, view: str, form: str) -> HttpResponse:
     """A preview of the record as it stands now, marked DRAFT."""
-    incident = open_incident(request, number)
-    return _document(assemble_record(incident), view, form, report=None, audience=_audience(request))
+    return _document(request, open_incident(request, number), view, form, report=None)
 
 
 @require_GET
@@ -105,7 +107,34 @@ def report_version(request: HttpRequest, number: str, version: int, view: str, f
     """A published version, rendered from its frozen record."""
     incident = open_incident(request, number)
     one = get_object_or_404(Report, incident=incident, version=version)
-    return _document(read_record(one), view, form, report=one, audience=_audience(request))
+    return _document(request, incident, view, form, report=one)
+
+
+@require_GET
+def report_rendering(request: HttpRequest, number: str, run: int) -> HttpResponse:
+    """A document that is rendered in the background: how far it is, then its download."""
+    incident = open_incident(request, number)
+    found = get_object_or_404(incident.runs.select_related("started_by"), pk=run, kind=Run.Kind.RENDER)
+    document = rendered(found)
+    asked = found.payload
+    context = run_context(request, incident, found) | {
+        "document": document,
+        "gone": found.state == Run.State.DONE and document is None,
+        "what": VIEWS[asked["view"]],
+        "again": _address(incident, asked["version"], asked["view"], asked["form"]) + f"?audience={asked['audience']}",
+    }
+    return render_stage(request, "report_pages/rendering.html", incident, "report", context)
+
+
+@require_GET
+def report_rendered(request: HttpRequest, number: str, run: int) -> HttpResponse:
+    """The finished document itself."""
+    incident = open_incident(request, number)
+    found = get_object_or_404(incident.runs, pk=run, kind=Run.Kind.RENDER)
+    document = rendered(found)
+    if document is None:
+        return redirect("report-rendering", incident.number, found.pk)
+    return document_response(document, found.payload["form"])
 
 
 @require_GET
@@ -120,22 +149,23 @@ def report_difference(request: HttpRequest, number: str, version: int) -> HttpRe
     return render_stage(request, "report_pages/difference.html", incident, "report", context)
 
 
-def _audience(request: HttpRequest) -> str:
-    return request.GET.get("audience", "internal")
-
-
-def _document(record: dict, view: str, form: str, *, report: Report | None, audience: str) -> HttpResponse:
+def _document(request: HttpRequest, incident: Incident, view: str, form: str, *, report: Report | None) -> HttpResponse:
+    audience = request.GET.get("audience", "internal")
     if view not in VIEWS or form not in FORMATS or audience not in AUDIENCES:
         raise Http404("There is no such view of the report.")
-    document = make_document(
-        record,
-        view=view,
-        form=form,
-        version=report.version if report else None,
-        sha256=report.sha256 if report else "",
-        audience=audience,
-    )
+    record, version, sha256 = frozen_or_draft(incident, report)
+    if belongs_in_background(record, view=view, form=form):
+        run = start_rendering(
+            incident=incident, by=request.user, view=view, form=form, audience=audience, report=report
+        )
+        return redirect("report-rendering", incident.number, run.pk)
+    document = make_document(record, view=view, form=form, version=version, sha256=sha256, audience=audience)
     return document_response(document, form)
+
+
+def _address(incident: Incident, version: int | None, view: str, form: str) -> str:
+    args = [incident.number, version] if version else [incident.number]
+    return reverse("report-version" if version else "report-draft", args=[*args, view, form])
 
 
 urlpatterns = [
@@ -143,6 +173,8 @@ urlpatterns = [
     path("incidents/<str:number>/report/publish/", report_publish, name="report-publish"),
     path("incidents/<str:number>/report/correct/", report_correct, name="report-correct"),
     path("incidents/<str:number>/report/draft/<str:view>.<str:form>", report_draft, name="report-draft"),
+    path("incidents/<str:number>/report/rendering/<int:run>/", report_rendering, name="report-rendering"),
+    path("incidents/<str:number>/report/rendering/<int:run>/document", report_rendered, name="report-rendered"),
     path("incidents/<str:number>/report/v<int:version>/difference/", report_difference, name="report-difference"),
     path("incidents/<str:number>/report/v<int:version>/<str:view>.<str:form>", report_version, name="report-version"),
 ]

@@ -10,7 +10,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.incidents.models import Incident
-from postmortem.incidents.permissions import Capability, may
+from postmortem.incidents.permissions import Capability, may, require
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import background
 from postmortem.pipeline.models import Run
@@ -22,7 +22,12 @@ _STAGE_OF = {
     Run.Kind.IMPORT_WINDOW: "evidence",
     Run.Kind.IMPORT_PROMPTS: "changes",
     Run.Kind.ATTRIBUTE: "attribution",
+    Run.Kind.RENDER: "report",
+    Run.Kind.DRAFT: "report-proposals",
 }
+
+
+_NEEDED = {Run.Kind.RENDER: Capability.VIEW, Run.Kind.DRAFT: Capability.REVIEW}
 
 
 def shown_runs(incident: Incident, kinds: tuple[str, ...]) -> list[Run]:
@@ -40,7 +45,7 @@ def run_context(request: HttpRequest, incident: Incident, run: Run) -> dict[str,
         "run": run,
         "incident": incident,
         "active": run.state in ACTIVE,
-        "may_import": may(request.user, Capability.IMPORT, incident),
+        "may_import": may(request.user, _NEEDED.get(Run.Kind(run.kind), Capability.IMPORT), incident),
         "stage_url": reverse(_STAGE_OF[Run.Kind(run.kind)], args=[incident.number]),
     }
 
@@ -72,8 +77,9 @@ def retry(request: HttpRequest, number: str, pk: int) -> HttpResponse:
 
 
 def _act(request: HttpRequest, number: str, pk: int, act: Any) -> HttpResponse:
-    incident = open_incident(request, number, Capability.IMPORT)
+    incident = open_incident(request, number)
     run = get_object_or_404(incident.runs.select_related("started_by"), pk=pk)
+    require(request.user, _NEEDED.get(Run.Kind(run.kind), Capability.IMPORT), incident)
     try:
         act(run, request.user)
     except UserError as error:

@@ -15,6 +15,7 @@ from postmortem.report.charts.calendar import DueAction, calendar_chart
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.graph import graph_chart
 from postmortem.report.charts.mix import mix_chart, mix_data
+from tests.report.big_record import big_record
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -109,3 +110,14 @@ def test_every_text_stays_within_its_picture(record):
             assert -1 <= float(text.get("x")) <= width + 1, text.text
             assert 0 <= float(text.get("y")) <= height, text.text
         assert re.search(r'role="img"', svg)
+
+
+def test_a_graph_of_sixty_factors_shows_numbers_of_the_list():
+    big = big_record(factors=60)
+    causes = present.causes(big)
+    assert sorted({line["number"] for line in causes["lines"]}) == list(range(1, 61))
+    drawn = graph_chart(present.graph_of(big), causes["uncut"], numbers=causes["numbers"])
+    shown = re.findall(r"<text[^>]*>(\d+)</text>", drawn)
+    assert sorted(map(int, shown)) == list(range(1, 61))
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())
+    assert height < 1.6 * width

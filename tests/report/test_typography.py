@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from postmortem.report import pdf
 from postmortem.report.contents import PLACE, with_contents
 from postmortem.report.documents import make_document
-from postmortem.report.scripts import fonts_for, with_families
+from postmortem.report.scripts import fonts_for, subsets_for, with_families, with_subsets
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,13 @@ def test_no_text_runs_over_the_edge_of_the_page(reader):
     for one in reader.pages:
         wide = float(one.mediabox.width)
         found = []
-        one.extract_text(visitor_text=lambda text, cm, tm, font, size, found=found: found.append(tm[4] * cm[0] + cm[4]))
-        assert all(-1 <= x <= wide for x in found)
+
+        def place(text, cm, tm, font, size, found=found):
+            if text.strip():  # ends of lines stand anywhere
+                found.append(tm[4] * cm[0] + cm[4])
+
+        one.extract_text(visitor_text=place)
+        assert found and all(-1 <= x <= wide for x in found)
 
 
 def test_labels_of_pictures_are_whole_lines_with_joined_arabic():
@@ -125,3 +130,18 @@ def test_markup_that_is_not_well_formed_is_read_as_browsers_do():
 def test_documents_of_our_own_are_well_formed(worldly, view, monkeypatch):
     monkeypatch.setattr(pdf.HTML, "__init__", None)  # the slower reader of what is not
     assert make_document(worldly, view=view, form="pdf", version=1, sha256="ab" * 32).data.startswith(b"%PDF")
+
+
+def test_letters_of_europe_keep_fonts_of_their_own():
+    """Files that share a family's name are embedded as one font, which sets every ś and Ж with a wrong glyph."""
+    words = "Wiśniewska Привет Ωmega"
+    head = '<!doctype html><html lang="en"><head><title>One</title></head>'
+    html = f"{head}<body><p>{words}</p><code>{words}</code></body></html>"
+    css = 'p { font-family: "Noto Serif" } code { font-family: "Noto Sans Mono", "Signs math" }'
+    one = PdfReader(BytesIO(pdf.render_pdf([html], css).data)).pages[0]
+    names = {font.get_object()["/BaseFont"][8:] for font in one["/Resources"]["/Font"].values()}
+    subsets = ("", "-latin-ext", "-greek", "-cyrillic")
+    assert names >= {family + subset for family in ("Noto-Serif", "Noto-Sans-Mono") for subset in subsets}
+    assert subsets_for("Größe €") == []
+    picture = with_subsets('font-family="Noto Sans, Signs math, Signs symbols2"', ["greek"])
+    assert picture == 'font-family="Noto Sans, Noto Sans greek, Signs math, Signs symbols2"'

@@ -1,13 +1,18 @@
 """The causal graph as a picture: causes above, the impact below, what cuts each box, what nothing cuts. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from postmortem.report.charts.svg import Drawing, shorten, text_width
 from postmortem.review.causal_graph import CausalGraph, Node, layout
 
 _MOST_NODES = 60
+_LEADING = 1.21
+# Width of a box in type sizes from which so many lines hold what it says.
+_LINES = ((13, 2), (10, 3), (8, 4))
+_LEAST_BOX = 7.5  # in type sizes
+_TALLEST = 1.3  # times the picture's width: what a page holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,17 @@ STYLES = {
 }
 
 
-def graph_chart(graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = (), *, variant: str = "print") -> str:
+def graph_chart(
+    graph: CausalGraph,
+    uncut: Sequence[tuple[int, ...]] = (),
+    *,
+    variant: str = "print",
+    numbers: Mapping[int, int] | None = None,
+) -> str:
     """The picture as SVG text; "" when the graph is empty or too large to read. `uncut`: paths that nothing cuts.
 
-    What nothing cuts is drawn thick and broken, so that it stands out without colour too.
+    `numbers`: those that the nodes have in a list beside the picture; a picture too broad or too tall for words then
+    shows numbers alone. What nothing cuts is drawn thick and broken, so that it stands out without colour too.
     """
     if not graph.nodes or len(graph.nodes) > _MOST_NODES:
         return ""
@@ -41,6 +53,15 @@ def graph_chart(graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = (), *, va
     unit = min(s.width / max(plan.width, 1.0), s.box)
     left = (s.width - unit * plan.width) / 2
     box = unit - s.gap
+    # Narrow boxes get more lines, so that a broad graph can still be read.
+    lines = next((count for least, count in _LINES if box >= least * s.size), 5)
+    more = (lines - 2) * s.size * _LEADING
+    s = replace(s, row=s.row + more, height=s.height + more)
+    tall = plan.rows * s.row > _TALLEST * s.width
+    if numbers and (tall or box < _LEAST_BOX * s.size):
+        lines, s = 0, replace(s, row=s.size * 6, height=s.size * 3.9)
+        unit = min(unit, s.box * 0.55)
+        left, box = (s.width - unit * plan.width) / 2, unit - s.gap * 0.6
     tip = s.size * 0.66
     open_pairs = {pair for path in uncut for pair in pairwise(path)}
     open_nodes = {node for path in uncut for node in path}
@@ -66,7 +87,16 @@ def graph_chart(graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = (), *, va
         out.path([(x - tip * 0.6, y - tip), (x + tip * 0.6, y - tip), (x, y)], fill=hue, close=True)
     for node in graph.nodes:
         x, y = place(*plan.positions[node.id])
-        _draw_box(out, node, (x - box / 2, y, box), graph.cut.get(node.id, ()), s, is_open=node.id in open_nodes)
+        _draw_box(
+            out,
+            node,
+            (x - box / 2, y, box),
+            graph.cut.get(node.id, ()),
+            s,
+            number=(numbers or {}).get(node.id),
+            lines=lines,
+            is_open=node.id in open_nodes,
+        )
     title = (
         f"Causal graph of {len(graph.nodes)} factors and {len(graph.edges)} connections; "
         f"{len(uncut) or 'no'} path{'' if len(uncut) == 1 else 's'} from a cause to the impact "
@@ -89,6 +119,8 @@ def _draw_box(
     cut_by: Sequence[str],
     s: Style,
     *,
+    number: int | None,
+    lines: int,
     is_open: bool,
 ) -> None:
     x, y, width = place
@@ -100,18 +132,24 @@ def _draw_box(
     )  # fmt: skip
     ink, quiet = ("paper", "paper") if impact else ("ink", "ink3")
     kind = node.kind.replace("_", " ").capitalize()
+    if not lines:
+        kind, pad, small = "", s.size * 0.45, s.size * 0.8
     start = x + pad
     if node.layer:
         out.glyph(node.layer, start + s.size * 0.33, y + s.size * 1.05, s.size * 0.66)
         start += s.size * 1.18
+    if number is not None:
+        out.text(start, y + s.size * 1.4, str(number), size=small * 1.1, fill=ink, bold=True)
+        start += text_width(f"{number} ", small * 1.1, bold=True)
     out.text(start, y + s.size * 1.4, shorten(kind, width - (start - x) - 2, small), size=small, fill=quiet)
     if cut_by:
-        words = shorten("cut by " + ", ".join(cut_by), width - 2 * pad, small, bold=True)
+        refs = ", ".join(cut_by).replace("risk accepted by", "risk:") if not lines else "cut by " + ", ".join(cut_by)
+        words = shorten(refs, width - 2 * pad, small, bold=True)
         out.text(x + pad, y + s.height - s.size * 0.66, words, size=small, fill=ink, bold=True)
     elif is_open and not impact:
         out.text(x + pad, y + s.height - s.size * 0.66, "not cut", size=small, fill="alert", bold=True)
-    for number, line in enumerate(_lines(node.text, width - 2 * pad, s.size, most=3 if impact else 2)):
-        out.text(x + pad, y + s.size * 2.83 + s.size * 1.21 * number, line, size=s.size, fill=ink)
+    for row, line in enumerate(_lines(node.text, width - 2 * pad, s.size, most=lines + impact if lines else 0)):
+        out.text(x + pad, y + s.size * 2.83 + s.size * _LEADING * row, line, size=s.size, fill=ink)
 
 
 def _lines(text: str, width: float, size: float, most: int) -> list[str]:
