@@ -9,7 +9,7 @@ penalties 1/τ², the controls leave M = W − W D (DᵀW D + Λ)⁻¹ DᵀW (He
 and a column x has β̂ = xᵀM y / xᵀM x with variance 1 / xᵀM x. Strata take in an observed shift of the traffic mix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,12 +56,18 @@ class Baseline:
     weights: Floats
     sensitivity: Floats  # how strongly a trace can move, relative to the average
     controls: sparse.csr_array
+    penalty: Floats  # the diagonal of Λ
     factor: tuple[Floats, bool]  # Cholesky factor of DᵀWD + Λ
     groups: dict[str, Facet]
     strata: npt.NDArray[np.intp]
     scale: Scale
     adjusted: Floats  # outcome without stratum, groups and time of day; shocks stay in
     shock_variance: float  # of the two-hour shock that everybody shares
+
+    def within(self, rows: Masks) -> "Baseline":
+        """The same terms fitted to some rows alone: the others, an incident among them, cannot pull at them."""
+        weights = self.weights * rows
+        return replace(self, weights=weights, factor=_factor(self.controls, weights, self.penalty))
 
     def information(self, columns: Floats) -> Floats:
         """xᵀMx of every column."""
@@ -177,10 +183,8 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
     shock_terms, shock_penalties, shared = _shock_terms(columns, groups, weights, residual, quiet)
     controls = sparse.csr_array(sparse.hstack([fixed, *shock_terms], format="csr"))
     penalty = np.concatenate([penalties, *shock_penalties])
-    system = np.asarray((controls.T @ controls.multiply(weights[:, None])).todense()) + np.diag(penalty)
-    factor = (np.asarray(linalg.cholesky(system, lower=True, check_finite=False)), True)
     return Baseline(
-        outcome, weights, sensitivity, controls, factor, groups, strata,
+        outcome, weights, sensitivity, controls, penalty, _factor(controls, weights, penalty), groups, strata,
         Scale(logarithmic, sign, spread, slope),
         residual, shared,
     )  # fmt: skip
@@ -244,6 +248,11 @@ def _fixed_terms(
     terms.append(sparse.csr_array(waves))
     penalties.append(np.full(4, _HARMONIC_PENALTY))
     return sparse.csr_array(sparse.hstack(terms, format="csr")), np.concatenate(penalties)
+
+
+def _factor(controls: sparse.csr_array, weights: Floats, penalty: Floats) -> tuple[Floats, bool]:
+    system = np.asarray((controls.T @ controls.multiply(weights[:, None])).todense()) + np.diag(penalty)
+    return np.asarray(linalg.cholesky(system, lower=True, check_finite=False)), True
 
 
 def _residual(terms: sparse.csr_array, penalties: Floats, weights: Floats, outcome: Floats) -> Floats:

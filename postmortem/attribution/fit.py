@@ -181,8 +181,9 @@ def _inflation(columns: Columns, baseline: Baseline, quiet: Masks) -> float:
     placebos = placebo_columns(columns, baseline, quiet)
     if not placebos.shape[1]:
         return 1.0
-    information = baseline.information(placebos)
-    cross = placebos.T @ baseline.project(baseline.outcome)
+    ordinary = baseline.within(quiet)
+    information = ordinary.information(placebos)
+    cross = placebos.T @ ordinary.project(baseline.outcome)
     told = information > 1.0
     return bayes.inflation(cross[told] / np.sqrt(information[told]))
 
