@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from postmortem.attribution.cases import case_folders, read_case
+from postmortem.attribution.fit import fit_case
 from postmortem.attribution.interface import attribute, result_to_json
 from postmortem.attribution.shapes import AttributionResult, Hypothesis
 from postmortem.lib.errors import UserError
@@ -215,6 +216,11 @@ def test_too_few_traces_are_refused_with_what_to_do() -> None:
 def test_a_window_without_traces_is_refused() -> None:
     with pytest.raises(UserError, match="baseline window holds no traces"):
         attribute(case(world(), bystanders(), baseline=(at(-200), at(-100)), incident=(at(168), at(228))))
+
+
+def test_a_large_incident_does_not_make_quiet_days_look_restless() -> None:
+    traces = world(harm=lambda hours, facets: 0.5 * (hours >= 170))
+    assert fit_case(case(traces, bystanders())).inflation < 1.6
 
 
 def test_equal_inputs_give_equal_answers(canary: AttributionResult) -> None:
