@@ -4,7 +4,7 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet
 
 from postmortem.incidents.models import Incident
 from postmortem.traces.models import Trace, TraceLabel
@@ -60,16 +60,21 @@ def next_to_label(incident: Incident, place: int) -> Trace | None:
     return None
 
 
+def labels_of(incident: Incident) -> QuerySet[TraceLabel]:
+    """Every label of the incident. Asked from the labels' side: there are few, and perhaps a million traces."""
+    return TraceLabel.objects.filter(Exists(Trace.objects.filter(pk=OuterRef("trace_id"), incident=incident)))
+
+
 def label_state(incident: Incident) -> tuple[int, datetime | None, datetime | None]:
     """Changes whenever a label is given or taken back."""
-    labels = TraceLabel.objects.filter(trace__incident=incident)
+    labels = labels_of(incident)
     found = labels.aggregate(count=Count("pk"), given=Max("at"), withdrawn=Max("withdrawn_at"))
     return found["count"], found["given"], found["withdrawn"]
 
 
 def label_history(incident: Incident) -> QuerySet[TraceLabel]:
     """Every label of the incident, the newest first."""
-    return TraceLabel.objects.filter(trace__incident=incident).select_related("by", "trace").order_by("-id")
+    return labels_of(incident).select_related("by", "trace").order_by("-id")
 
 
 def _within(seconds: npt.NDArray[np.float64], start: datetime | None, end: datetime | None) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,8 @@ from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.traces.counts import EvidenceState, column_counts, evidence_state
 from postmortem.traces.facets import FACETS
-from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace, TraceLabel
+from postmortem.traces.labelling import labels_of
+from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.rows import TraceRows, rows_of
 from postmortem.traces.signals import LABEL, SIGNALS, signal_label
@@ -204,9 +205,7 @@ def signals(incident: Incident) -> list[SignalChoice]:
 
     Counted once for a state of the evidence, but for the labels, which come one by one.
     """
-    labelled = TraceLabel.objects.filter(trace__incident=incident, withdrawn_at=None).aggregate(
-        count=Count("trace", distinct=True)
-    )["count"]
+    labelled = labels_of(incident).filter(withdrawn_at=None).aggregate(count=Count("trace", distinct=True))["count"]
     state = evidence_state(incident)
     labelled = max(labelled, column_counts(state).scores.get(LABEL, (0, 0))[0])  # a source may call a score so
     label = [SignalChoice(LABEL, signal_label(LABEL), labelled)] if labelled else []
