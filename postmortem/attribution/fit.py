@@ -21,8 +21,8 @@ from postmortem.attribution.columns import Columns, to_columns
 from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import observed_moves
 from postmortem.attribution.shapes import AttributionCase
+from postmortem.changes.as_observed import as_observed
 from postmortem.changes.exposure import ExposureMatrix, exposure_of_cells
-from postmortem.changes.observed_order import in_observed_order
 from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile_cells
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
@@ -112,7 +112,7 @@ def fit_case(case: AttributionCase) -> Fit:
     quiet = _quiet(case, columns, detected)
     moving = frozenset(VERSION_FACETS) - {"model"} | {change.facet for change in case.changes if change.facet}
     baseline = fit_baseline(columns, worse=case.worse, moving=moving, quiet=quiet)
-    changes = in_observed_order(case.changes, columns.cells)
+    changes = as_observed(case.changes, columns.cells)
     exposures = exposure_of_cells(changes, columns.cells)
     reconciliation = reconcile_cells(changes, columns.cells, exposures)
     _forget_never_observed(exposures, case, reconciliation)

@@ -19,8 +19,8 @@ from postmortem.attribution.intervals import Z95
 from postmortem.attribution.onset import HOUR, find_step
 from postmortem.attribution.shapes import Ending, Estimate, RecoveryFinding
 from postmortem.attribution.windows import Windows
+from postmortem.changes.as_observed import as_observed
 from postmortem.changes.exposure import OUTSIDE, exposure_of_cells
-from postmortem.changes.observed_order import in_observed_order
 from postmortem.changes.reconcile import VERSION_FACETS
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def endings(fit: Fit, windows: Windows) -> tuple[Ending, ...]:
     if series is None:
         return ()
     columns = series.columns
-    exposures = exposure_of_cells(in_observed_order(fit.case.changes, columns.cells), columns.cells)
+    exposures = exposure_of_cells(as_observed(fit.case.changes, columns.cells), columns.cells)
     begin = windows.incident.start.timestamp()
     found = []
     for position, change in enumerate(fit.case.changes):

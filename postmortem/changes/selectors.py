@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from django.db.models import QuerySet
 
+from postmortem.changes.as_observed import as_observed
 from postmortem.changes.duplicates import likely_duplicates
 from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_columns
 from postmortem.changes.models import Change, ChangeRevision
-from postmortem.changes.observed_order import in_observed_order
 from postmortem.changes.reconcile import NeverObserved, Reconciliation, never_logged, never_observed
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
@@ -103,7 +103,7 @@ def _join(
         cells = trace_cells(incident, moments, state=evidence, narrow=partial(telling_facets, records))
     else:
         cells = cells_of_grouped(grouped)
-    records = in_observed_order(records, cells)
+    records = as_observed(records, cells)
     rows: list[LedgerRow] = []
     missing: list[NeverObserved] = []
     for change, record, (shares, basis) in zip(changes, records, exposure_columns(records, cells), strict=True):

@@ -1,8 +1,10 @@
-"""The order of versions as the traces show it, where a log that is hours off tells another. Pure.
+"""A log as the traces correct it: scopes that it forgot, and an order of versions that its clock has wrong. Pure.
 
-A trace on a later version has the earlier changes too, so an order told wrongly gives the harm of one change to the
-other. Versions of one target replace one another: the one that was first seen earlier *and* last seen earlier came
-first, whatever the log's clock says.
+A trace on a later version has the earlier changes too, so a version of one prompt that is taken for everybody's, or
+an order told wrongly, gives the harm of one change to the other. Both can be read off the traces:
+
+* A version that is new in the traces of one prompt (model, index) only is that one's.
+* Versions of one target replace one another: the one that was first seen earlier *and* last seen earlier came first.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from postmortem.changes.exposure import scope_shares
 from postmortem.changes.lineage import in_log_order
+from postmortem.changes.reconcile import VERSION_FACETS
 from postmortem.changes.records import ChangeRecord
 from postmortem.traces.cells import Cells
 
@@ -26,6 +29,50 @@ _STEP = timedelta(seconds=1)
 class _Seen:
     first: float
     last: float
+
+
+def as_observed(changes: Sequence[ChangeRecord], cells: Cells) -> list[ChangeRecord]:
+    """The changes, in the order given, with forgotten scopes filled in and the order of versions put right."""
+    return in_observed_order(with_observed_scopes(changes, cells), cells)
+
+
+def with_observed_scopes(changes: Sequence[ChangeRecord], cells: Cells) -> list[ChangeRecord]:
+    """Versions without a scope get one where the traces leave a single choice.
+
+    The choices are the values of the facet that owns the version (the prompt of a prompt version) whose traces show
+    it for the first time within LARGEST_SLIP of the log's time, and for which no other entry brings it.
+    """
+    found = []
+    for change in changes:
+        owner = VERSION_FACETS.get(change.facet or "", (None, None))[1]
+        if change.scope or not change.to_version or owner is None:
+            found.append(change)
+            continue
+        told = {
+            value
+            for other in changes
+            if other is not change and (other.facet, other.to_version) == (change.facet, change.to_version)
+            for value in other.scope.get(owner, ())
+        }
+        near = [value for value in _new_for(change, owner, cells) if value not in told]
+        found.append(replace(change, scope={owner: (near[0],)}) if len(near) == 1 else change)
+    return found
+
+
+def _new_for(change: ChangeRecord, owner: str, cells: Cells) -> list[str]:
+    """Values of the owning facet that show the change's version, not sooner than the log can be wrong."""
+    codes, versions = cells.codes(change.facet or "")
+    owned, names = cells.codes(owner)
+    if change.to_version not in versions:
+        return []
+    runs = codes == versions.index(change.to_version)
+    earliest, latest = (moment.timestamp() for moment in (change.at - LARGEST_SLIP, change.until + LARGEST_SLIP))
+    chosen = []
+    for code, name in enumerate(names):
+        rows = (runs & (owned == code))[cells.profile]
+        if cells.count[rows].sum() >= FEWEST_SIGHTINGS and earliest <= cells.seconds[rows].min() <= latest:
+            chosen.append(name)
+    return chosen
 
 
 def in_observed_order(changes: Sequence[ChangeRecord], cells: Cells) -> list[ChangeRecord]:
