@@ -7,6 +7,7 @@ days; a version move that traces show and no log mentions is a column of its own
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
 INTERACTION_SHARE = 0.05  # two changes of which neither does harm without the other
 MAX_PLACEBOS = 150
+PLACES, MOST_PLACES = ("region", "environment"), 4
 GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
 
@@ -136,6 +138,12 @@ def _age_weight(age_hours: float) -> float:
     return float(max(0.5 ** (max(age_hours, 0.0) / AGE_HALVES_AFTER_HOURS), 0.1))
 
 
+def _sets_of_values(name: str, count: int) -> list[tuple[int, ...]]:
+    """Each value; of a few places all sets short of all of them too: an outage does not stop at one region."""
+    largest = count - 1 if name in PLACES and count <= MOST_PLACES else 1
+    return [chosen for size in range(1, max(largest, 1) + 1) for chosen in combinations(range(count), size)]
+
+
 def placebo_columns(columns: Columns, baseline: Baseline, quiet: npt.NDArray[np.bool_]) -> Floats:
     """Steps of a day that nothing caused, for everything and each group, every 12 h of the quiet period."""
     times = columns.seconds[quiet]
@@ -198,8 +206,10 @@ def _unlogged_steps(
     covered = list(baseline.groups.items())
     masks = [("", np.ones(columns.seconds.size, dtype=bool), 0.25 if covered else 1.0)]
     for name, facet in covered:
-        weight = 0.75 / len(covered) / len(facet.values)
-        masks += [(f"{name} {value}", facet.codes == code, weight) for code, value in enumerate(facet.values)]
+        sets = _sets_of_values(name, len(facet.values))
+        for chosen in sets:
+            what = f"{name} {', '.join(facet.values[code] for code in chosen)}"
+            masks.append((what, np.isin(facet.codes, chosen), 0.75 / len(covered) / len(sets)))
     steps = step_columns(
         seconds=columns.seconds, starts=starts, groups=[mask for _, mask, _ in masks],
         sensitivity=baseline.sensitivity,
