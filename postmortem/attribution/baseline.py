@@ -9,7 +9,7 @@ penalties 1/τ², the controls leave M = W − W D (DᵀW D + Λ)⁻¹ DᵀW (He
 and a column x has β̂ = xᵀM y / xᵀM x with variance 1 / xᵀM x. Strata take in an observed shift of the traffic mix.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -49,25 +49,12 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """The fitted controls, ready to take any column through M."""
+class Terms:
+    """The controls, fitted to some rows and ready to take any column of them through M."""
 
-    outcome: Floats
     weights: Floats
-    sensitivity: Floats  # how strongly a trace can move, relative to the average
     controls: sparse.csr_array
-    penalty: Floats  # the diagonal of Λ
     factor: tuple[Floats, bool]  # Cholesky factor of DᵀWD + Λ
-    groups: dict[str, Facet]
-    strata: npt.NDArray[np.intp]
-    scale: Scale
-    adjusted: Floats  # outcome without stratum, groups and time of day; shocks stay in
-    shock_variance: float  # of the two-hour shock that everybody shares
-
-    def within(self, rows: Masks) -> "Baseline":
-        """The same terms fitted to some rows alone: the others, an incident among them, cannot pull at them."""
-        weights = self.weights * rows
-        return replace(self, weights=weights, factor=_factor(self.controls, weights, self.penalty))
 
     def information(self, columns: Floats) -> Floats:
         """xᵀMx of every column."""
@@ -77,6 +64,31 @@ class Baseline:
         )
         kept = np.einsum("ij,ij->j", columns, weighted) - np.einsum("ij,ij->j", half, half)
         return np.asarray(np.maximum(kept, 0.0))
+
+    def project(self, vector: Floats) -> Floats:
+        """M v."""
+        shared = self.controls.T @ (self.weights * vector)
+        fitted = self.controls @ linalg.cho_solve(self.factor, shared, check_finite=False)
+        return np.asarray(self.weights * (vector - fitted))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline(Terms):
+    """The controls fitted to all rows, and what else is known of them."""
+
+    outcome: Floats
+    sensitivity: Floats  # how strongly a trace can move, relative to the average
+    penalty: Floats  # the diagonal of Λ
+    groups: dict[str, Facet]
+    strata: npt.NDArray[np.intp]
+    scale: Scale
+    adjusted: Floats  # outcome without stratum, groups and time of day; shocks stay in
+    shock_variance: float  # of the two-hour shock that everybody shares
+
+    def within(self, rows: Masks) -> "Terms":
+        """The same terms fitted to some rows alone: the others, an incident among them, cannot pull at them."""
+        controls, weights = sparse.csr_array(self.controls[rows]), self.weights[rows]
+        return Terms(weights, controls, _factor(controls, weights, self.penalty))
 
     def grams(self, dense: Floats, steps: StepColumns) -> tuple[Floats, Floats]:
         """XᵀMX and XᵀWX of the dense columns and then the steps.
@@ -103,19 +115,14 @@ class Baseline:
         half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False).astype(np.float32)
         return overlap - _squared(half), overlap
 
-    def project(self, vector: Floats) -> Floats:
-        """M v."""
-        shared = self.controls.T @ (self.weights * vector)
-        fitted = self.controls @ linalg.cho_solve(self.factor, shared, check_finite=False)
-        return np.asarray(self.weights * (vector - fitted))
 
-
-def _squared(root: npt.NDArray[np.float32]) -> Floats:
+def _squared(root: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """AᵀA, each pair multiplied once."""
     if not root.shape[1]:
-        return np.zeros((0, 0))
-    upper = np.triu(blas.ssyrk(1.0, root.T)).astype(np.float64)
-    return np.asarray(upper + np.triu(upper, 1).T)
+        return np.zeros((0, 0), dtype=np.float32)
+    upper = blas.ssyrk(1.0, root.T)  # the lower half is left at 0
+    upper += np.triu(upper, 1).T
+    return np.asarray(upper)
 
 
 def usable_groups(columns: Columns, moving: frozenset[str]) -> dict[str, Facet]:
@@ -184,7 +191,7 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
     controls = sparse.csr_array(sparse.hstack([fixed, *shock_terms], format="csr"))
     penalty = np.concatenate([penalties, *shock_penalties])
     return Baseline(
-        outcome, weights, sensitivity, controls, penalty, _factor(controls, weights, penalty), groups, strata,
+        weights, controls, _factor(controls, weights, penalty), outcome, sensitivity, penalty, groups, strata,
         Scale(logarithmic, sign, spread, slope),
         residual, shared,
     )  # fmt: skip

@@ -32,7 +32,7 @@ CLOCK_SHARE = 0.1  # of a versioned change's prior: it ran when its log says, wh
 SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
 INTERACTION_SHARE = 0.05  # two changes of which neither does harm without the other
-MAX_PLACEBOS = 150
+MAX_PLACEBOS = 100
 PLACES, MOST_PLACES = ("region", "environment"), 4
 GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
@@ -145,19 +145,22 @@ def _sets_of_values(name: str, count: int) -> list[tuple[int, ...]]:
 
 
 def placebo_columns(columns: Columns, baseline: Baseline, quiet: npt.NDArray[np.bool_]) -> Floats:
-    """Steps of a day that nothing caused, for everything and each group, every 12 h of the quiet period."""
+    """Steps of a day that nothing caused, for everything and each group, every 12 h of the quiet period.
+
+    Their rows are those of the quiet period.
+    """
     times = columns.seconds[quiet]
     if times.size < 50:
-        return np.zeros((columns.seconds.size, 0))
+        return np.zeros((times.size, 0))
     starts = np.arange(times[0] + 43_200.0, times[-1] - 86_400.0, 43_200.0)
-    masks = [np.ones(columns.seconds.size, dtype=bool)]
-    masks += [facet.codes == code for facet in baseline.groups.values() for code in range(len(facet.values))]
+    masks = [np.ones(times.size, dtype=bool)]
+    masks += [facet.codes[quiet] == code for facet in baseline.groups.values() for code in range(len(facet.values))]
     pairs = [(mask, start) for mask in masks for start in starts]
     pairs = pairs[:: max(1, len(pairs) // MAX_PLACEBOS)]
-    steps = [mask & quiet & columns.between(start, start + 86_400.0) for mask, start in pairs]
+    steps = [mask & (times >= start) & (times < start + 86_400.0) for mask, start in pairs]
     if not steps:
-        return np.zeros((columns.seconds.size, 0))
-    return np.column_stack(steps) * baseline.sensitivity[:, None]
+        return np.zeros((times.size, 0))
+    return np.column_stack(steps) * baseline.sensitivity[quiet, None]
 
 
 def _forms(

@@ -183,7 +183,7 @@ def _inflation(columns: Columns, baseline: Baseline, quiet: Masks) -> float:
         return 1.0
     ordinary = baseline.within(quiet)
     information = ordinary.information(placebos)
-    cross = placebos.T @ ordinary.project(baseline.outcome)
+    cross = placebos.T @ ordinary.project(baseline.outcome[quiet])
     told = information > 1.0
     return bayes.inflation(cross[told] / np.sqrt(information[told]))
 
