@@ -21,6 +21,7 @@ from postmortem.changes.records import ChangeRecord
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.intp]
 SAME_TIME_SECONDS = 12 * 3600.0
 CLOCK_SECONDS = 6 * 3600.0
 BEFORE_SECONDS = 7 * 86_400.0
@@ -44,7 +45,23 @@ class ChangeContrast:
     exposed_total: int  # traces that ran on it, compared or not
 
 
-def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
+@dataclass(frozen=True, slots=True)
+class LikeWithLike:
+    """The number of the group in which each row is compared: its stratum at the time, and at the time of day."""
+
+    same_time: Numbers
+    clock: Numbers
+
+
+def like_with_like(fit: Fit) -> LikeWithLike:
+    """Group the rows once for all changes."""
+    seconds, strata = fit.columns.seconds, fit.baseline.strata.astype(np.int32)
+    bins = (seconds // SAME_TIME_SECONDS).astype(np.int32)
+    clock = ((seconds % 86_400.0) // CLOCK_SECONDS).astype(np.int32)
+    return LikeWithLike(*(combine([strata, times], seconds.size)[0] for times in (bins, clock)))
+
+
+def contrast_of(fit: Fit, position: int, groups: LikeWithLike) -> ChangeContrast | None:
     """The better comparison of one change, None where no stratum has both sides."""
     shares = fit.exposures.shares[:, position]
     basis = fit.exposures.basis[:, position]
@@ -53,13 +70,11 @@ def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
         return None
     seconds = fit.columns.seconds
     first, last = float(seconds[exposed][0]), float(seconds[exposed][-1])
-    bins = (seconds // SAME_TIME_SECONDS).astype(np.int32)
     together = (exposed | unexposed) & (seconds >= first) & (seconds <= last)
-    contrast, same_time = _pooled(fit, exposed, together, bins), True
+    contrast, same_time = _pooled(fit, exposed, together, groups.same_time), True
     inside = (basis != OUTSIDE) & (exposed | unexposed)
     near = inside & (seconds >= first - BEFORE_SECONDS)
-    clock = ((seconds % 86_400.0) // CLOCK_SECONDS).astype(np.int32)
-    other = _pooled(fit, exposed, near, clock)
+    other = _pooled(fit, exposed, near, groups.clock)
     # Few traces at the same time say less than many before and after once their error is three times as large.
     if contrast is None or (other is not None and contrast.error > 3 * other.error):
         contrast, same_time = other, False
@@ -79,10 +94,9 @@ def contrast_of(fit: Fit, position: int) -> ChangeContrast | None:
     )
 
 
-def _pooled(fit: Fit, exposed: Masks, rows: Masks, times: npt.NDArray[np.int32]) -> Contrast | None:
+def _pooled(fit: Fit, exposed: Masks, rows: Masks, numbers: Numbers) -> Contrast | None:
     if not rows.any():
         return None
-    numbers, _ = combine([fit.baseline.strata.astype(np.int32), times], times.size)
     columns = fit.columns
     cells: StrataCells = cells_of(
         columns.signal[rows], exposed[rows], numbers[rows], count=columns.count[rows], squares=columns.squares[rows]

@@ -12,6 +12,7 @@ from postmortem.attribution.contrasts import (
     contrast_of,
     exposed_series,
     levelled_signal,
+    like_with_like,
 )
 from postmortem.attribution.fit import Fit
 from postmortem.attribution.intervals import Z95
@@ -46,8 +47,9 @@ class Explained:
 
 def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
     """All hypotheses by probability, the most likely first."""
+    groups = like_with_like(fit)
     contrasts = {
-        change.id: contrast_of(fit, position) if fit.changes[position].prior > 0 else None
+        change.id: contrast_of(fit, position, groups) if fit.changes[position].prior > 0 else None
         for position, change in enumerate(fit.case.changes)
     }
     split_by_facet = mix_split(
