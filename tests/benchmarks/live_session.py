@@ -213,6 +213,7 @@ def _prepare(environment: dict[str, str], reviewers: int) -> None:
     )
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+    subprocess.run([*manage, "collectstatic", "--noinput", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
     subprocess.run([*manage, "shell", "--verbosity", "0", "-c", code], cwd=ROOT, env=environment, check=True)
 
 
