@@ -5,6 +5,8 @@ import re
 import pytest
 from django.urls import reverse
 
+from postmortem.attribution.bayes import SHARPNESS
+from postmortem.attribution.method import METHOD
 from postmortem.attribution.models import Finding
 from postmortem.incidents.models import Incident
 from postmortem.web.templatetags.workbench import times_as_likely
@@ -56,8 +58,9 @@ def test_changes_that_harm_only_together_are_named_and_escaped(client, incident)
 
 
 def test_each_number_of_the_row_has_its_sentence(client, incident):
-    page = page_of(client, incident, finding_result())
+    page = page_of(client, incident, finding_result(method=METHOD))
     words = page[page.index("These numbers in plain words") :]
+    assert f"to the power {SHARPNESS} that" in words
     assert words.index("traces ran on it") < words.index("did not run on it") < words.index("times as likely")
     assert "held" in words and "How to read a row" in words
 
