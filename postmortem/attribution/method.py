@@ -3,7 +3,7 @@
 from postmortem.attribution.columns import to_columns
 from postmortem.attribution.explain import Explained, credible_sets, explain, interactions_of, mix_sentence
 from postmortem.attribution.fit import fit_case
-from postmortem.attribution.recovery import endings, find_recovery
+from postmortem.attribution.recovery import endings, find_recovery, levelled_series
 from postmortem.attribution.settle import experiments
 from postmortem.attribution.shapes import (
     AttributionCase,
@@ -39,7 +39,8 @@ def attribute(case: AttributionCase) -> AttributionResult:
     windows = measure_windows(fit, onset)
     explained = explain(fit, windows, signal)
     sets = credible_sets(fit)
-    ended = endings(fit, windows)
+    series = levelled_series(fit, windows)
+    ended = endings(fit, series, windows)
     everything = to_columns(case.cells) if case.incident else fit.columns
     return AttributionResult(
         method=METHOD,
@@ -68,7 +69,7 @@ def attribute(case: AttributionCase) -> AttributionResult:
         ),
         mix=explained.mix,
         experiments=experiments(fit, windows, explained, signal),
-        recovery=find_recovery(fit, windows),
+        recovery=find_recovery(series, windows),
         endings=ended,
         interactions=interactions_of(fit, signal),
         trace_count=case.trace_count,

@@ -33,19 +33,20 @@ _LEAST_Z = 2.0  # a harm that is not plainly there cannot be said to be gone
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class LevelledSeries:
+    """All traces, those after the incident too, with every stratum at its level of the baseline window."""
+
     columns: Columns
     harm: Floats  # in the signal's own unit, upward is worse
     variance: float  # of one trace
     shock: float  # variance that a two-hour bin shares
 
 
-def find_recovery(fit: Fit, windows: Windows) -> RecoveryFinding | None:
+def find_recovery(series: LevelledSeries | None, windows: Windows) -> RecoveryFinding | None:
     """When the levelled signal stepped back after the incident began, and how much of the harm was gone then.
 
-    None without a set incident window, without traces after it, or where no step back stands out.
+    None without a series, or where no step back stands out.
     """
-    series = _series(fit, windows)
     if series is None:
         return None
     columns = series.columns
@@ -67,12 +68,9 @@ def find_recovery(fit: Fit, windows: Windows) -> RecoveryFinding | None:
     )  # fmt: skip
 
 
-def endings(fit: Fit, windows: Windows) -> tuple[Ending, ...]:
+def endings(fit: Fit, series: LevelledSeries | None, windows: Windows) -> tuple[Ending, ...]:
     """Suspects that stopped reaching traces, in the order of the log, with the share of their harm that went along."""
-    if not any(change.probability >= SUSPECT for change in fit.changes):
-        return ()
-    series = _series(fit, windows)
-    if series is None:
+    if series is None or not any(change.probability >= SUSPECT for change in fit.changes):
         return ()
     columns = series.columns
     exposures = exposure_of_cells(as_observed(fit.case.changes, columns.cells), columns.cells)
@@ -96,8 +94,8 @@ def endings(fit: Fit, windows: Windows) -> tuple[Ending, ...]:
     return tuple(found)
 
 
-def _series(fit: Fit, windows: Windows) -> _Series | None:
-    """All traces, those after the incident too; None where there are none of them."""
+def levelled_series(fit: Fit, windows: Windows) -> LevelledSeries | None:
+    """The series, None without a set incident window or without traces after it."""
     if fit.case.incident is None:
         return None
     columns = to_columns(fit.case.cells)
@@ -115,10 +113,10 @@ def _series(fit: Fit, windows: Windows) -> _Series | None:
     sign = -1.0 if fit.case.worse == "lower" else 1.0
     harm = sign * (columns.signal - own[strata])
     variance = max(common.variance * fit.inflation, 1e-12)
-    return _Series(columns, harm, variance, fit.baseline.shock_variance * fit.baseline.scale.slope**2)
+    return LevelledSeries(columns, harm, variance, fit.baseline.shock_variance * fit.baseline.scale.slope**2)
 
 
-def _gone(series: _Series, during: Masks, after: Masks) -> Estimate | None:
+def _gone(series: LevelledSeries, during: Masks, after: Masks) -> Estimate | None:
     """The share of the harm that is gone, None where either side is too small or no harm was there."""
     each = series.columns.count
     if min(each[during].sum(), each[after].sum()) < FEWEST_TRACES:
@@ -132,7 +130,7 @@ def _gone(series: _Series, during: Masks, after: Masks) -> Estimate | None:
     return Estimate(1.0 - ratio, (1.0 - ratio - half, 1.0 - ratio + half))
 
 
-def _mean(series: _Series, rows: Masks) -> tuple[float, float]:
+def _mean(series: LevelledSeries, rows: Masks) -> tuple[float, float]:
     """Mean harm of some rows and its standard error."""
     count = series.columns.count[rows]
     bins = np.unique(series.columns.seconds[rows] // BIN_SECONDS).size
