@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
-from scipy.linalg import blas
 
 from postmortem.attribution.columns import Codes, Columns, Facet, combine
-from postmortem.attribution.steps import StepColumns
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
@@ -32,7 +30,6 @@ _VARIANCE_PRIOR_TRACES = 25.0  # weight of the common variance against a stratum
 _FIXED_PENALTY = 0.25  # strata and groups: prior spread of two standard deviations
 _HARMONIC_PENALTY = 4.0
 _MIN_SHOCK_VARIANCE = 2e-4
-_BLOCK = 256  # columns that are weighted at once, to bound memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,40 +86,6 @@ class Baseline(Terms):
         """The same terms fitted to some rows alone: the others, an incident among them, cannot pull at them."""
         controls, weights = sparse.csr_array(self.controls[rows]), self.weights[rows]
         return Terms(weights, controls, _factor(controls, weights, self.penalty))
-
-    def grams(self, dense: Floats, steps: StepColumns) -> tuple[Floats, Floats]:
-        """XᵀMX and XᵀWX of the dense columns and then the steps.
-
-        The dense ones are multiplied in single precision: they are read to three digits.
-        """
-        width = dense.shape[1]
-        size = width + steps.kept.size
-        shared = np.empty((self.controls.shape[1], size))
-        overlap = np.empty((size, size))
-        weighted_slabs = sparse.csr_array(steps.slabs.multiply(self.weights[:, None]))
-        root = np.empty(dense.shape, dtype=np.float32)
-        scale = np.sqrt(self.weights)[:, None]
-        for low in range(0, width, _BLOCK):
-            part = slice(low, min(low + _BLOCK, width))
-            root[:, part] = dense[:, part] * scale
-            shared[:, part] = self.controls.T @ (dense[:, part] * self.weights[:, None])
-            overlap[width:, part] = steps.over_slabs(np.asarray(weighted_slabs.T @ dense[:, part]))
-        overlap[:width, width:] = overlap[width:, :width].T
-        overlap[:width, :width] = _squared(root)
-        slabs = steps.over_slabs((steps.slabs.T @ weighted_slabs).toarray())
-        overlap[width:, width:] = steps.over_slabs(np.ascontiguousarray(slabs.T))
-        shared[:, width:] = steps.over_slabs((weighted_slabs.T @ self.controls).toarray()).T
-        half = linalg.solve_triangular(self.factor[0], shared, lower=True, check_finite=False).astype(np.float32)
-        return overlap - _squared(half), overlap
-
-
-def _squared(root: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """AᵀA, each pair multiplied once."""
-    if not root.shape[1]:
-        return np.zeros((0, 0), dtype=np.float32)
-    upper = blas.ssyrk(1.0, root.T)  # the lower half is left at 0
-    upper += np.triu(upper, 1).T
-    return np.asarray(upper)
 
 
 def usable_groups(columns: Columns, moving: frozenset[str]) -> dict[str, Facet]:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from postmortem.attribution.products import Products
+
 Floats = npt.NDArray[np.float64]
 
 EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in standard deviations of the signal
@@ -76,8 +78,8 @@ def inflation(scores: Floats) -> float:
 def single_effects(
     *,
     cross: Floats,
-    gram: Floats,
-    overlap: Floats,
+    gram: Products,
+    overlap: Products,
     priors: Floats,
     null_priors: tuple[float, ...],
     inflation_factor: float,
@@ -88,7 +90,7 @@ def single_effects(
     for every trace, so the other effects are taken to be MISFIT_SHARE wrong where they overlap with a column
     (`overlap` is XᵀWX): what is left over of a large effect must not be blamed on a bystander.
     """
-    information = np.diag(gram).copy()
+    information = gram.diagonal
     usable = information > _TINY_INFORMATION * max(float(information.max(initial=0.0)), 1.0)
     safe = np.where(usable, information, 1.0)
     variances = np.where(usable, inflation_factor / safe, np.inf)
@@ -98,14 +100,14 @@ def single_effects(
     means, estimates, logs = np.zeros((count, width)), np.zeros((count, width)), np.zeros((count, width))
     if width == 0:
         return Posterior(inclusion, null, logs, estimates, variances, means.sum(axis=0))
-    own_overlap = np.maximum(np.diag(overlap), 1e-9)
+    own_overlap = np.maximum(overlap.diagonal, 1e-9)
     scaled = np.log(priors / priors.sum())
     for _ in range(_MAX_SWEEPS):
         before = inclusion.copy()
         for effect, null_prior in enumerate(null_priors):
             others = means.sum(axis=0) - means[effect]
-            estimates[effect] = np.where(usable, (cross - gram @ others) / safe, 0.0)
-            misfit = (MISFIT_SHARE * (overlap @ others) / own_overlap) ** 2
+            estimates[effect] = np.where(usable, (cross - gram.times(others)) / safe, 0.0)
+            misfit = (MISFIT_SHARE * overlap.times(others) / own_overlap) ** 2
             logs[effect] = log_bayes_factor(estimates[effect], variances + misfit)
             weights = np.append(scaled + np.log1p(-null_prior) + logs[effect], np.log(null_prior))
             posterior = special.softmax(SHARPNESS * weights)

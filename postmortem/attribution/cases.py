@@ -29,6 +29,7 @@ from postmortem.traces.signals import SIGNALS, signal_value
 MAX_FILE_BYTES = 2_000_000_000  # unpacked
 MAX_TRACES = 2_000_000
 _PLAIN_FIELDS = frozenset({"id", "timestamp", "facets", "scores", "latency", "input_tokens"})
+_STRING, _NUMBERS = frozenset({str}), frozenset({int, float})
 _PLAIN_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 
@@ -179,8 +180,9 @@ def _facts(entry: dict[str, Any], signal: str) -> tuple[dict[str, str], datetime
         and isinstance(facets, dict)
         and isinstance(scores, dict)
         and (signal not in SIGNALS or signal == "latency")
-        and all(type(value) is str and value for value in facets.values())
-        and all(type(value) in (int, float) for value in scores.values())
+        and _STRING.issuperset(map(type, facets.values()))
+        and "" not in facets.values()
+        and _NUMBERS.issuperset(map(type, scores.values()))
         and isinstance(latency, (int, float, NoneType))
     ):
         try:

@@ -20,6 +20,7 @@ from postmortem.attribution.candidates import (
 from postmortem.attribution.columns import Columns, to_columns
 from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import observed_moves
+from postmortem.attribution.products import Information, information_of
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.as_observed import as_observed
 from postmortem.changes.exposure import ExposureMatrix, exposure_of_cells
@@ -123,12 +124,15 @@ def fit_case(case: AttributionCase) -> Fit:
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
-    gram, overlap = baseline.grams(design.dense, design.steps)
+    information = information_of(
+        dense=design.dense, steps=design.steps, weights=baseline.weights,
+        controls=baseline.controls, factor=baseline.factor,
+    )  # fmt: skip
     cross = design.times(baseline.project(baseline.outcome))
     share = _mix_share(case, columns, baseline, quiet, detected)
     null_odds = NULL_PRIOR / (1 - NULL_PRIOR) * (1 + (MIX_ODDS - 1) * share)
     posterior = bayes.single_effects(
-        cross=cross, gram=gram, overlap=overlap, priors=design.priors, inflation_factor=inflation,
+        cross=cross, gram=information, overlap=information.overlap, priors=design.priors, inflation_factor=inflation,
         null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS),
     )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
@@ -136,11 +140,12 @@ def fit_case(case: AttributionCase) -> Fit:
     effects = _by_owner(posterior.inclusion, owner, partner, len(case.changes))
     found = 1.0 - np.prod(1.0 - effects, axis=0)
     reach = _reach(case, columns, exposures, quiet, detected)
+    left = cross - information.times(posterior.fitted)
     fits = tuple(
         _change_fit(
             own=np.flatnonzero((owner == position) | (partner == position)),
             probability=float(found[position]), design=design, posterior=posterior,
-            system=(cross, gram), baseline=baseline, reach=float(reach[position]),
+            left=left, information=information, baseline=baseline, reach=float(reach[position]),
         )
         for position in range(len(case.changes))
     )  # fmt: skip
@@ -227,7 +232,8 @@ def _change_fit(
     probability: float,
     design: Design,
     posterior: bayes.Posterior,
-    system: tuple[Floats, Floats],
+    left: Floats,
+    information: Information,
     baseline: Baseline,
     reach: float,
 ) -> ChangeFit:
@@ -239,18 +245,18 @@ def _change_fit(
     factor = float(special.logsumexp(logs + np.log(design.priors[own] / prior)))
     best = int(own[np.argmax(logs + np.log(design.priors[own]))])
     z = float(posterior.estimates[effect, best] / np.sqrt(posterior.variances[best]))
-    cross, gram = system
-    others = posterior.fitted.copy()
-    others[own] = 0.0
-    main = int(own[0])
-    left = (cross[own] - gram[own] @ others) / np.maximum(gram[own, own], 1e-9)
+    # What is left of the signal for this change: all that other changes explain is taken out, its own put back.
+    gram = information.block(own)
+    unexplained = left[own] + gram @ posterior.fitted[own]
+    estimates = unexplained / np.maximum(np.diag(gram), 1e-9)
     hint = float(
-        special.logsumexp(bayes.log_bayes_factor(left, posterior.variances[own]) + np.log(design.priors[own] / prior))
+        special.logsumexp(
+            bayes.log_bayes_factor(estimates, posterior.variances[own]) + np.log(design.priors[own] / prior)
+        )
     )
     hidden: float | None = None
-    if np.isfinite(posterior.variances[main]):
-        estimate = float((cross[main] - gram[main] @ others) / gram[main, main])
-        upper = max(estimate + ONE_SIDED_95 * float(np.sqrt(posterior.variances[main])), 0.0)
+    if np.isfinite(posterior.variances[own[0]]):
+        upper = max(float(estimates[0]) + ONE_SIDED_95 * float(np.sqrt(posterior.variances[own[0]])), 0.0)
         hidden = upper * max(reach, 0.0) * baseline.scale.slope
     elif reach <= 0.01:
         hidden = 0.0

@@ -29,6 +29,13 @@ class StepColumns:
         shape = (-1, self.starts, *sums.shape[1:])
         return np.asarray(np.cumsum(sums.reshape(shape), axis=1).reshape(sums.shape)[self.kept])
 
+    def on_slabs(self, vector: Floats) -> Floats:
+        """What a vector over the steps puts on each slab: a step holds its start's slab and all later ones."""
+        full = np.zeros(self.slabs.shape[1])
+        full[self.kept] = vector
+        later = full.reshape(-1, self.starts)[:, ::-1]
+        return np.asarray(np.cumsum(later, axis=1)[:, ::-1].reshape(-1))
+
     def times(self, vector: Floats) -> Floats:
         """Xᵀv of all steps."""
         return self.over_slabs(np.asarray(self.slabs.T @ vector))

@@ -1,10 +1,12 @@
 """Small worlds for the attribution tests: a few thousand traces, one thing that happens to them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.records import ChangeRecord
@@ -84,3 +86,20 @@ def case(traces: list[TraceRecord], changes: list[ChangeRecord], **fields: Any) 
     chosen = defaults | fields
     cells = cells_of_records(traces, chosen["signal"], bin_seconds=0)
     return AttributionCase(cells=cells, trace_count=len(traces), changes=changes, **chosen)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A symmetric matrix written out, where the product keeps only its products."""
+
+    matrix: npt.NDArray[np.float64]
+
+    @property
+    def diagonal(self) -> npt.NDArray[np.float64]:
+        return np.diag(self.matrix).copy()
+
+    def times(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self.matrix @ vector
+
+    def block(self, places: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        return self.matrix[np.ix_(places, places)]

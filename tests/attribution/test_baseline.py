@@ -8,9 +8,10 @@ from scipy import special
 from postmortem.attribution import bayes
 from postmortem.attribution.baseline import Baseline, fit_baseline
 from postmortem.attribution.columns import Columns, to_columns
+from postmortem.attribution.products import information_of
 from postmortem.attribution.steps import step_columns
 from postmortem.traces.cells import cells_of_records
-from tests.attribution.builders import world
+from tests.attribution.builders import Written, world
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,15 @@ def test_sums_over_slabs_are_those_of_the_columns_written_out(columns: Columns, 
     everything = np.column_stack([dense, *written])
     assert steps.kept.size == len(written)
     projected = np.column_stack([baseline.project(column) for column in everything.T])
-    gram, overlap = baseline.grams(dense, steps)
-    np.testing.assert_allclose(gram, everything.T @ projected, rtol=2e-3, atol=2e-2)
-    np.testing.assert_allclose(overlap, everything.T @ (everything * baseline.weights[:, None]), rtol=1e-4, atol=1e-3)
+    found = information_of(
+        dense=dense, steps=steps, weights=baseline.weights, controls=baseline.controls, factor=baseline.factor
+    )
+    information, overlap = everything.T @ projected, everything.T @ (everything * baseline.weights[:, None])
+    for products, oracle in ((found, information), (found.overlap, overlap)):
+        units = np.eye(everything.shape[1])
+        np.testing.assert_allclose(np.column_stack([products.times(unit) for unit in units]), oracle, atol=1e-3)
+        np.testing.assert_allclose(products.diagonal, np.diag(oracle), atol=1e-3)
+        np.testing.assert_allclose(products.block(np.array([1, 0])), oracle[:2, :2][::-1, ::-1], atol=1e-3)
     np.testing.assert_allclose(steps.times(baseline.outcome), np.array(written) @ baseline.outcome, rtol=1e-9)
 
 
@@ -71,7 +78,7 @@ def test_one_effect_alone_is_bayes_theorem_over_the_columns() -> None:
     cross, gram = exposures.T @ outcome, exposures.T @ exposures
     priors = np.array([0.3, 0.1, 0.1, 0.2, 0.2, 0.1])
     found = bayes.single_effects(
-        cross=cross, gram=gram, overlap=gram, priors=priors, null_priors=(0.25,), inflation_factor=1.0
+        cross=cross, gram=Written(gram), overlap=Written(gram), priors=priors, null_priors=(0.25,), inflation_factor=1.0
     )
     factors = bayes.log_bayes_factor(cross / np.diag(gram), 1 / np.diag(gram))
     exact = special.softmax(bayes.SHARPNESS * np.append(np.log(0.75 * priors) + factors, np.log(0.25)))

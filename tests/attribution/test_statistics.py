@@ -18,6 +18,7 @@ from postmortem.attribution.intervals import (
 from postmortem.attribution.mix import mix_split, split
 from postmortem.attribution.onset import find_step
 from postmortem.attribution.stratified import cells_of, mean_difference, odds_ratio, risk_difference
+from tests.attribution.builders import Written
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 12), (5, 9), (2451, 3092), (40, 40)])
@@ -205,7 +206,7 @@ def test_single_effects_share_what_twins_cannot_tell_apart_and_find_two_causes()
     outcome = rng.standard_normal(2000) + 0.5 * columns[:, 0] + 0.4 * columns[:, 7]
     columns, outcome = columns - columns.mean(axis=0), outcome - outcome.mean()
     posterior = bayes.single_effects(
-        cross=columns.T @ outcome, gram=columns.T @ columns, overlap=np.zeros((12, 12)),
+        cross=columns.T @ outcome, gram=Written(columns.T @ columns), overlap=Written(np.zeros((12, 12))),
         priors=np.full(12, 0.05), null_priors=(0.2, 0.9, 0.95), inflation_factor=1.0,
     )  # fmt: skip
     found = 1 - np.prod(1 - posterior.inclusion, axis=0)
