@@ -6,10 +6,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.accounts.models import AuditEntry, Person
-from postmortem.actions import undo as undoing
-from postmortem.actions.history import KINDS, history
+from postmortem.actions.undo import undo_text
 from postmortem.api.base import IncidentView
 from postmortem.lib.errors import UserError
+from postmortem.report import undo as undoing
+from postmortem.report.history import KINDS, history
 
 
 class PieceSerializer(serializers.Serializer):
@@ -84,7 +85,7 @@ class HistoryView(IncidentView):
         what, _, pk = self.body(UndoSerializer)["key"].partition("-")
         if what == "text":
             version = self.found(self.incident.text_versions.all(), pk=int(pk))
-            undoing.undo_text(version=version, incident=self.incident, by=self.person)
+            undo_text(version=version, incident=self.incident, by=self.person)
         else:
             entry = self.found(AuditEntry.objects.filter(incident_number=self.incident.number), pk=int(pk))
             undoing.undo(entry=entry, incident=self.incident, by=self.person)

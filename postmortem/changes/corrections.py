@@ -91,8 +91,8 @@ def merge_changes(*, duplicate: Change, into: Change, by: Person, incident: Inci
         duplicate.merged_into = into
         duplicate.save(update_fields=["merged_into"])
         audit.record(
-            person=by, action="changes.merge", subject=str(duplicate), incident_number=incident.number,
-            after={"merged into": into.external_id},
+            person=by, action="changes.merge", subject=str(duplicate), object_id=duplicate.pk,
+            incident_number=incident.number, after={"merged into": into.external_id},
         )  # fmt: skip
     return duplicate
 
@@ -108,8 +108,8 @@ def unmerge_change(*, duplicate: Change, by: Person, incident: Incident) -> Chan
         duplicate.merged_into = None
         duplicate.save(update_fields=["merged_into"])
         audit.record(
-            person=by, action="changes.unmerge", subject=str(duplicate), incident_number=incident.number,
-            before={"merged into": before},
+            person=by, action="changes.unmerge", subject=str(duplicate), object_id=duplicate.pk,
+            incident_number=incident.number, before={"merged into": before},
         )  # fmt: skip
     return duplicate
 
@@ -138,8 +138,8 @@ def _revise(
             change=stored, number=stored.revision, before=old, after=new, reason=reason[:_LONGEST_REASON], by=by
         )
         audit.record(
-            person=by, action="changes.correct", subject=str(stored), incident_number=incident.number,
-            before=old, after=new,
+            person=by, action="changes.correct", subject=str(stored), object_id=stored.pk,
+            incident_number=incident.number, before=old, after=new,
         )  # fmt: skip
     return stored
 

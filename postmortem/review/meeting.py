@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
@@ -160,8 +161,24 @@ def move_to(*, meeting: Meeting, by: Person, position: int, revision: int) -> Me
 def end_meeting(*, meeting: Meeting, by: Person, revision: int) -> Meeting:
     """Close the meeting; its notes and times stay. Raises EditConflict, PermissionDenied."""
     require(by, Capability.MANAGE, meeting.incident)
-    with _telling(meeting.incident, by, "meeting.end", ""):
+    with _telling(meeting.incident, by, "meeting.end", "", meeting.pk):
         _advance(meeting, revision, {"ended_at": timezone.now()})
+    return Meeting.objects.select_related("started_by", "incident").get(pk=meeting.pk)
+
+
+def resume_meeting(*, meeting: Meeting, by: Person) -> Meeting:
+    """Go on with a meeting that was ended too early; the time between does not count. Raises UserError.
+
+    PermissionDenied unless `by` may lead.
+    """
+    require(by, Capability.MANAGE, meeting.incident)
+    try:
+        with _telling(meeting.incident, by, "meeting.resume", "", meeting.pk):
+            Meeting.objects.filter(pk=meeting.pk, ended_at__isnull=False).update(
+                ended_at=None, position_since=timezone.now(), revision=F("revision") + 1
+            )
+    except IntegrityError:
+        raise UserError("Another meeting on this incident is going on; end that one first.") from None
     return Meeting.objects.select_related("started_by", "incident").get(pk=meeting.pk)
 
 
@@ -169,10 +186,41 @@ def note_decision(*, meeting: Meeting, by: Person, text: str) -> MeetingNote:
     """Write down a decision as it falls. Raises UserError, PermissionDenied."""
     require(by, Capability.REVIEW, meeting.incident)
     text = clean_text(text, what="The decision", limit=_NOTE_LIMIT)
-    with _telling(meeting.incident, by, "meeting.decision", text):
-        return MeetingNote.objects.create(
+    with transaction.atomic():
+        note = MeetingNote.objects.create(
             meeting=_still_open(meeting), kind=MeetingNote.Kind.DECISION, item=_item(meeting), text=text, written_by=by
         )
+        _tell(meeting.incident, by, "meeting.decision", note.item, note.pk, after=_decision_values(note))
+    return note
+
+
+def take_back_decision(*, note: MeetingNote, by: Person) -> None:
+    """Strike a decision that was noted in error; the history keeps it. Raises PermissionDenied."""
+    incident = note.meeting.incident
+    require(by, Capability.REVIEW, incident)
+    pk = note.pk
+    with transaction.atomic():
+        deleted, _ = MeetingNote.objects.filter(pk=pk, kind=MeetingNote.Kind.DECISION).delete()
+        if deleted:
+            _tell(incident, by, "meeting.undecide", note.item, pk, before=_decision_values(note))
+
+
+def restore_decision(*, incident: Incident, by: Person, values: dict[str, Any], pk: int) -> MeetingNote:
+    """Put a decision back that was struck, under its old id and its writer's name. Raises UserError when it is there.
+
+    `values` are those that the history keeps.
+    """
+    require(by, Capability.REVIEW, incident)
+    meeting = incident.meetings.filter(pk=values["meeting_id"]).first()
+    if meeting is None or MeetingNote.objects.filter(pk=pk).exists():
+        raise UserError("This decision stands already, or its meeting is gone.")
+    with transaction.atomic():
+        note = MeetingNote.objects.create(
+            pk=pk, meeting=meeting, kind=MeetingNote.Kind.DECISION, item=values["item"], text=values["text"],
+            written_by_id=values["written_by_id"], written_at=values["written_at"],
+        )  # fmt: skip
+        _tell(incident, by, "meeting.decision", note.item, note.pk, after=values)
+    return note
 
 
 def raise_concern(*, meeting: Meeting, by: Person, text: str, named: bool = True) -> MeetingNote:
@@ -192,14 +240,17 @@ def raise_concern(*, meeting: Meeting, by: Person, text: str, named: bool = True
         )
 
 
-def settle_concern(*, note: MeetingNote, by: Person) -> None:
-    """Mark a concern as dealt with. Settling it twice changes nothing."""
+def settle_concern(*, note: MeetingNote, by: Person, settled: bool = True) -> None:
+    """Mark a concern as dealt with, or as open again. Settling it twice changes nothing."""
     incident = note.meeting.incident
     require(by, Capability.MANAGE, incident)
-    with _telling(incident, by, "meeting.settle", "a concern"):
-        MeetingNote.objects.filter(pk=note.pk, kind=MeetingNote.Kind.CONCERN, settled_at__isnull=True).update(
-            settled_by=by, settled_at=timezone.now()
+    values = {"settled_by": by, "settled_at": timezone.now()} if settled else {"settled_by": None, "settled_at": None}
+    with transaction.atomic():
+        rows = MeetingNote.objects.filter(pk=note.pk, kind=MeetingNote.Kind.CONCERN, settled_at__isnull=settled).update(
+            **values
         )
+        if rows:
+            _tell(incident, by, "meeting.settle" if settled else "meeting.unsettle", "a concern", note.pk)
 
 
 def meeting_notes(meeting: Meeting, person: Person) -> QuerySet[MeetingNote]:
@@ -272,9 +323,24 @@ def _item(meeting: Meeting) -> str:
     return str(meeting.agenda[position]["label"])
 
 
+def _decision_values(note: MeetingNote) -> dict[str, Any]:
+    return {
+        "text": note.text, "item": note.item, "meeting_id": note.meeting_id, "written_by_id": note.written_by_id,
+        "written_at": note.written_at.isoformat(),
+    }  # fmt: skip
+
+
+def _tell(
+    incident: Incident, by: Person | None, action: str, subject: str, pk: int | None, **values: dict[str, Any]
+) -> None:
+    audit.record(
+        person=by, action=action, subject=subject, incident_number=incident.number, object_id=pk, **values
+    )  # fmt: skip
+    announce(incident.number, "meeting")
+
+
 @contextmanager
-def _telling(incident: Incident, by: Person | None, action: str, subject: str) -> Iterator[None]:
+def _telling(incident: Incident, by: Person | None, action: str, subject: str, pk: int | None = None) -> Iterator[None]:
     with transaction.atomic():
         yield
-        audit.record(person=by, action=action, subject=subject, incident_number=incident.number)
-        announce(incident.number, "meeting")
+        _tell(incident, by, action, subject, pk)

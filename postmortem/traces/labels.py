@@ -31,7 +31,7 @@ def label_trace(*, trace: Trace, by: Person, value: str) -> TraceLabel:
         Trace.objects.select_for_update().only("pk").get(pk=trace.pk)
         label = TraceLabel.objects.create(trace=trace, by=by, value=value)
         _carry(trace)
-        _note(incident, by, "label trace", trace, value)
+        _note(incident, by, "label trace", label)
     return label
 
 
@@ -48,7 +48,7 @@ def withdraw_label(*, label: TraceLabel, by: Person) -> None:
         if not TraceLabel.objects.filter(pk=label.pk, withdrawn_at=None).update(withdrawn_at=utc_now()):
             return
         _carry(trace)
-        _note(incident, by, "withdraw label", trace, label.value)
+        _note(incident, by, "withdraw label", label)
 
 
 def _carry(trace: Trace) -> None:
@@ -65,7 +65,10 @@ def _carry(trace: Trace) -> None:
     )
 
 
-def _note(incident: Incident, by: Person, action: str, trace: Trace, value: str) -> None:
+def _note(incident: Incident, by: Person, action: str, label: TraceLabel) -> None:
+    given, none = {"label": label.get_value_display()}, dict[str, str]()
+    before, after = (given, none) if action == "withdraw label" else (none, given)
     audit.record(
-        person=by, action=action, subject=trace.external_id, incident_number=incident.number, after={"value": value}
-    )
+        person=by, action=action, subject=label.trace.external_id, incident_number=incident.number,
+        object_id=label.pk, before=before, after=after,
+    )  # fmt: skip

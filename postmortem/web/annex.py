@@ -13,8 +13,9 @@ from postmortem.incidents.models import Status
 from postmortem.incidents.permissions import Capability, may, require
 from postmortem.lib.clock import parse_moment, utc_now
 from postmortem.lib.errors import EditConflict, UserError
-from postmortem.report.annex import annex_history, annex_state, save_annex
+from postmortem.report.annex import annex_state, save_annex
 from postmortem.report.article73 import MOST, fields_of, in_words
+from postmortem.report.history import history
 from postmortem.web.fields import MomentField
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -85,7 +86,7 @@ def annex(request: HttpRequest, number: str) -> HttpResponse:
             if field["kind"] == "moment" and field["name"] in state["values"]
         }
         form = AnnexForm(initial=initial | {"revision": state["revision"]}, rules=rules)
-    now = utc_now()
+    now, past = utc_now(), history(incident, kind="annex", size=10)
     context = {
         "form": form,
         "groups": [(group["title"], [form[one["name"]] for one in group["fields"]]) for group in rules["groups"]],
@@ -93,7 +94,8 @@ def annex(request: HttpRequest, number: str) -> HttpResponse:
         "missing": state["missing"],
         "stated": bool(state["values"].get("aware_at")),
         "clocks": [(clock, clock.left(now)) for clock in state["clocks"]],
-        "history": annex_history(incident),
+        "history": past.lines,
+        "older": past.older,
         "conflict": conflict,
         "theirs": _theirs(rules, form, conflict) if conflict else [],
         "may_edit": may(request.user, Capability.REVIEW, incident) and incident.status != Status.PUBLISHED,

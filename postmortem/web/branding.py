@@ -4,15 +4,15 @@ import base64
 from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from postmortem.incidents.permissions import Capability, require
-from postmortem.lib.errors import EditConflict, UserError
 from postmortem.report.branding import current_brand, save_branding
+from postmortem.web.one_row import SAVED, saved_status
 
 
 class BrandingForm(forms.Form):
@@ -35,24 +35,16 @@ def branding(request: HttpRequest) -> HttpResponse:
     require(request.user, Capability.CONFIGURE)
     brand = current_brand()
     form = BrandingForm(request.POST or None, request.FILES or None, initial=_initial(brand))
-    status = 200
-    if request.method == "POST" and form.is_valid():
-        fields = dict(form.cleaned_data)
-        upload = fields.pop("logo")
-        try:
-            save_branding(by=request.user, logo=upload.read(3_000_000) if upload else None, **fields)
-        except EditConflict as error:
-            form.add_error(None, str(error))
-            form.data = form.data.copy()
-            form.data["revision"], status = str(error.revision), 409
-        except UserError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, "Saved. Drafts show it from now on; published reports keep theirs.")
-            return redirect("branding")
-    status = status if status != 200 else 400 if form.errors else 200
+    said = "Saved. Drafts show it from now on; published reports keep theirs."
+    status = saved_status(request, form, lambda data: _save(request, **data), said=said)
+    if status == SAVED:
+        return redirect("branding")
     logo = f"data:image/png;base64,{base64.b64encode(brand.logo).decode()}" if brand.logo else ""
     return render(request, "report_pages/branding.html", {"form": form, "brand": brand, "logo": logo}, status=status)
+
+
+def _save(request: HttpRequest, *, logo: UploadedFile | None, **fields: Any) -> None:
+    save_branding(by=request.user, logo=logo.read(3_000_000) if logo else None, **fields)
 
 
 def _initial(brand: Any) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from postmortem.incidents.permissions import Capability, require
-from postmortem.lib.errors import EditConflict, UserError
+from postmortem.lib.errors import UserError
 from postmortem.report import delivery
 from postmortem.report.documents import VIEWS, make_document
 from postmortem.report.external import AUDIENCES
 from postmortem.report.models import Delivery, Report, ShareLink
 from postmortem.report.services import read_record
+from postmortem.web.one_row import SAVED, saved_status
 from postmortem.web.report_response import document_response
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -137,21 +138,9 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     stored = delivery.delivery_settings()
     fields = ("revision", "sharing_allowed", "most_days", "webhook_hosts", "webhook_url")
     form = DeliverySettingsForm(request.POST or None, initial={name: getattr(stored, name) for name in fields})
-    status = 200
-    if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                delivery.save_delivery_settings(by=request.user, **form.cleaned_data)
-            except EditConflict as error:
-                form.add_error(None, str(error))
-                form.data = form.data.copy()
-                form.data["revision"], status = str(error.revision), 409
-            except UserError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, "Saved.")
-                return redirect("delivery-settings")
+    status = saved_status(request, form, lambda data: delivery.save_delivery_settings(by=request.user, **data))
+    if status == SAVED:
+        return redirect("delivery-settings")
     context = {"form": form, "failed": Delivery.objects.filter(state=Delivery.State.FAILED)[:20]}
     return render(request, "report_pages/delivery_settings.html", context, status=status)
 

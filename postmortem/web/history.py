@@ -8,9 +8,10 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.accounts.models import AuditEntry
-from postmortem.actions import undo as undoing
-from postmortem.actions.history import KINDS, history, people_in_history
+from postmortem.actions.undo import undo_text
 from postmortem.lib.errors import UserError
+from postmortem.report import undo as undoing
+from postmortem.report.history import KINDS, history, people_in_history
 from postmortem.web.workspace import open_incident, render_stage
 
 
@@ -44,7 +45,7 @@ def undo(request: HttpRequest, number: str, what: str, pk: int) -> HttpResponse:
     try:
         if what == "text":
             version = get_object_or_404(incident.text_versions, pk=pk)
-            undoing.undo_text(version=version, incident=incident, by=request.user)
+            undo_text(version=version, incident=incident, by=request.user)
         else:
             entry = get_object_or_404(AuditEntry, pk=pk, incident_number=incident.number)
             undoing.undo(entry=entry, incident=incident, by=request.user)

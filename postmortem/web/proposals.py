@@ -8,12 +8,13 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_POST
 
 from postmortem.incidents.permissions import Capability, require
-from postmortem.lib.errors import EditConflict, UserError
+from postmortem.lib.errors import UserError
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.services import start_draft
 from postmortem.report.accept import accept_text, machine_drafts, proposals, supported_text
 from postmortem.report.draft_settings import drafting_settings, save_drafting_settings
 from postmortem.report.summaries import FIELDS
+from postmortem.web.one_row import SAVED, saved_status
 from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -94,21 +95,9 @@ def drafting_page(request: HttpRequest) -> HttpResponse:
     stored = drafting_settings()
     names = ("revision", "enabled", "base_url", "model")
     form = DraftingForm(request.POST or None, initial={name: getattr(stored, name) for name in names})
-    status = 200
-    if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                save_drafting_settings(by=request.user, **form.cleaned_data)
-            except EditConflict as error:
-                form.add_error(None, str(error))
-                form.data = form.data.copy()
-                form.data["revision"], status = str(error.revision), 409
-            except UserError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, "Saved.")
-                return redirect("drafting-settings")
+    status = saved_status(request, form, lambda data: save_drafting_settings(by=request.user, **data))
+    if status == SAVED:
+        return redirect("drafting-settings")
     context = {"form": form, "has_key": bool(stored.api_key)}
     return render(request, "report_pages/drafting_settings.html", context, status=status)
 

@@ -1,16 +1,20 @@
 """Who changed what when in the record of an incident: every field, with what it said before. Reads only."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from postmortem.accounts.models import AuditEntry, Person
-from postmortem.actions.undo import may_undo, undone_ids
+from postmortem.actions.undo import undone_ids
 from postmortem.incidents.models import Incident
-from postmortem.lib.clock import format_moment, parse_moment
+from postmortem.lib.clock import parse_moment
+from postmortem.report import article73
+from postmortem.report.annex import annex_rules
+from postmortem.report.undo import may_undo
 from postmortem.review.differences import Piece, text_difference
 from postmortem.review.models import TextVersion
 from postmortem.review.shared_text import label_of
@@ -20,13 +24,16 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "record": ("Record and people", ("incident.", "participant.")),
     "texts": ("Shared texts", ()),
     "timeline": ("Timeline", ("timeline.",)),
-    "answers": ("Answers", ("answer.", "template.")),
+    "answers": ("Answers", ("answer.",)),
     "evidence": ("Evidence", ("evidence.",)),
     "verdicts": ("Verdicts and dissent", ("verdict.", "dissent.")),
     "graph": ("Causal graph", ("factor.", "edge.", "risk.")),
     "actions": ("Actions", ("action.",)),
     "signatures": ("Signatures and reports", ("review.", "report.")),
+    "annex": ("Article 73 annex", ("annex.",)),
     "meetings": ("Meetings", ("meeting.",)),
+    "changes": ("Change logs", ("changes.", "manifest.")),
+    "labels": ("Labels on traces", ("label ", "withdraw label")),
 }
 _VERBS = {
     "incident.create": "opened the incident", "incident.update": "changed the record",
@@ -48,8 +55,26 @@ _VERBS = {
     "action.plan": "planned the verification of",
     "review.sign": "signed", "review.unsign": "took back the signature on", "report.publish": "published",
     "meeting.start": "started the meeting", "meeting.move": "moved the meeting on to",
-    "meeting.decision": "noted the decision", "meeting.end": "ended the meeting",
+    "meeting.decision": "noted a decision under", "meeting.undecide": "struck a decision under",
+    "meeting.end": "ended the meeting", "meeting.resume": "went on with the meeting",
+    "meeting.settle": "settled", "meeting.unsettle": "opened again",
+    "answer.version": "changed the version of the questions to", "annex.edit": "changed the",
+    "changes.correct": "corrected in the ledger", "changes.merge": "merged into another entry",
+    "changes.unmerge": "took out of a merge", "changes.delete": "deleted from the ledger",
+    "changes.import": "imported changes from", "changes.raw": "looked at the bytes of",
+    "manifest.import": "imported the manifest", "manifest.delete": "deleted the manifest",
+    "label trace": "labelled the trace", "withdraw label": "took back the label on the trace",
+    "incident.publish": "published", "incident.reopen": "opened for a correction", "text.accept": "accepted",
+    "text.draft": "had a draft written of", "replay.export": "exported for a replay",
+    "replay.results": "added results of a replay without", "share.create": "made a share link to",
+    "share.revoke": "closed a share link to", "share.open": "opened a share link to", "report.email": "sent by e-mail",
+    "see in clear": "looked in clear at", "begin import": "began to import", "finish import": "imported",
+    "evidence.mapped": "imported the table", "attribution run": "ran an attribution,",
 }  # fmt: skip
+
+
+_FOR_UNDO = ("id", "key", "item", "written_at")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +198,7 @@ def _of_entry(entry: AuditEntry, undone: set[int]) -> HistoryLine:
         action=entry.action,
         words=_VERBS.get(entry.action, entry.action.replace(".", " ").replace("_", " ")),
         subject=entry.subject,
-        fields=field_changes(entry.before, entry.after),
+        fields=_changes_of(entry),
         may_undo=may_undo(entry) and entry.pk not in undone,
         undone=entry.pk in undone,
         undoes=entry.undoes_id,
@@ -196,11 +221,27 @@ def _of_text(version: TextVersion) -> HistoryLine:
     )
 
 
+def _changes_of(entry: AuditEntry) -> list[FieldChange]:
+    if entry.action != "annex.edit":
+        return field_changes(entry.before, entry.after)
+    changed = [one for one in article73.fields_of(annex_rules()) if one["name"] in {*entry.before, *entry.after}]
+    told = {one["name"] for one in changed}
+    # A field that the rules had when it was typed and have no more keeps its own name.
+    rest = [{name: value for name, value in side.items() if name not in told} for side in (entry.before, entry.after)]
+    return [
+        FieldChange(
+            one["label"],
+            text_difference(*(article73.in_words(one, side.get(one["name"])) for side in (entry.before, entry.after))),
+        )
+        for one in changed
+    ] + field_changes(*rest)
+
+
 def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
     """The fields that differ, in words; ids that only serve undo stay out."""
     changes = []
     for name in dict.fromkeys([*before, *after]):
-        if name in ("id", "key") or name.endswith(("_id", "_sha256")):
+        if name in _FOR_UNDO or name.endswith(("_id", "_sha256")):
             continue
         old, new = in_words(before.get(name)), in_words(after.get(name))
         if old != new:
@@ -210,22 +251,30 @@ def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[F
 
 def in_words(value: Any) -> str:
     """A JSON value for people: moments in UTC, lists one a line, nothing as nothing."""
-    if value is None or value == "":
+    if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return str(value.get("text") or " → ".join(str(value[k]) for k in ("cause", "effect") if k in value))
+        return _mapping_in_words(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "\n".join(in_words(one) for one in value)
     return _moment_in_words(str(value))
 
 
+def _mapping_in_words(value: Mapping[str, Any]) -> str:
+    if "text" in value:
+        return str(value["text"])
+    if "cause" in value and "effect" in value:
+        return f"{value['cause']} → {value['effect']}"
+    return "\n".join(f"{name}: {in_words(one)}" for name, one in value.items())
+
+
 def _moment_in_words(text: str) -> str:
-    if len(text) == len("2026-03-09T09:40:00.000Z") and text.endswith("Z") and text[10] == "T":
-        try:
-            moment = parse_moment(text)
-        except ValueError:
-            return text
-        return f"{moment.day} {moment:%b %Y %H:%M}" if format_moment(moment) == text else text
-    return text
+    if not _MOMENT.fullmatch(text):
+        return text
+    try:
+        moment = parse_moment(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return f"{moment.day} {moment:%b %Y %H:%M}" + (f":{moment:%S}" if moment.second else "")

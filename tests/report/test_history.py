@@ -1,27 +1,39 @@
 """The history shows every change with its difference, and takes each back as a change of its own."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import PermissionDenied
 
+import postmortem
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.actions import services as actions
 from postmortem.actions.following import plan_of, plan_verification
-from postmortem.actions.history import history
 from postmortem.actions.models import VerificationPlan
-from postmortem.actions.undo import undo, undo_text
+from postmortem.actions.undo import undo_text
 from postmortem.actions.verification import Plan
+from postmortem.changes.corrections import correct_change, merge_changes
+from postmortem.changes.services import add_change
 from postmortem.incidents import services as incidents
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import EditConflict, UserError
+from postmortem.lib.layers import Layer
+from postmortem.report.annex import latest_annex, save_annex
+from postmortem.report.history import history
+from postmortem.report.undo import WAYS, undo
+from postmortem.review import meeting as meetings
 from postmortem.review import services as review
-from postmortem.review.checklist import load_checklist
+from postmortem.review.checklist import CURRENT_VERSION, load_checklist
 from postmortem.review.differences import text_difference
 from postmortem.review.models import TextVersion
+from postmortem.review.question_sets import pin_version, publish_version, question_data, version_of
 from postmortem.review.shared_text import save_text
+from postmortem.traces.labels import label_trace
 from tests.actions.builders import TODAY, make_action
-from tests.builders import make_incident, make_participant, make_person
+from tests.builders import make_incident, make_participant, make_person, make_trace
+from tests.changes.builders import change as a_change
 
 pytestmark = pytest.mark.django_db
 
@@ -218,3 +230,120 @@ def test_a_plan_of_verification_is_undone_and_an_added_item_is_dropped_not_delet
     undo_last(incident, helen)
     item.refresh_from_db()
     assert item.status == "open"
+
+
+def test_a_save_of_the_annex_is_undone_field_by_field_and_shown_in_words(incident, helen):
+    save_annex(incident=incident, by=helen, values={"kinds": ["death"], "harm": "One"}, revision=0)
+    save_annex(incident=incident, by=helen, values={"kinds": ["death"], "harm": "Two"}, revision=1)
+    second = last(incident)
+    save_annex(
+        incident=incident, by=helen, revision=2,
+        values={"kinds": ["death"], "harm": "Two", "aware_at": "2026-08-10T21:30:00Z"},
+    )  # fmt: skip
+    line = history(incident, kind="annex").lines[0]
+    assert [(one.label, [piece.text for piece in one.pieces]) for one in line.fields] == [
+        ("Provider or deployer became aware (UTC)", ["10 August 2026 21:30 UTC"])
+    ]
+    undo(entry=second, incident=incident, by=helen)
+    assert latest_annex(incident).values == {
+        "kinds": ["death"], "harm": "One", "aware_at": "2026-08-10T21:30:00.000Z",
+    }  # fmt: skip
+    undo_last(incident, helen)
+    assert latest_annex(incident).values["harm"] == "Two"
+    first = AuditEntry.objects.filter(action="annex.edit").order_by("id").first()
+    with pytest.raises(UserError, match="changed again since"):
+        undo(entry=first, incident=incident, by=helen)
+
+
+def test_the_version_of_the_questions_and_a_signature_come_back(incident, helen):
+    publish_version(by=make_person("Ada", Role.ADMINISTRATOR), version="ours-1", data=question_data(CURRENT_VERSION))
+    was = version_of(incident)
+    review.answer_question(incident=incident, by=helen, question_id=first_question(incident), value="no", note="")
+    pin_version(incident=incident, by=helen, version=CURRENT_VERSION)
+    assert was == "ours-1" and version_of(incident) == CURRENT_VERSION
+    undo_last(incident, helen)
+    assert version_of(incident) == "ours-1"
+    review.add_evidence(incident=incident, by=helen, layer="prompt", direction="for", text="Slow answers")
+    review.decide_verdict(incident=incident, by=helen, layer="prompt", value="in", reason="It moved")
+    make_participant(incident, helen, "layer_lead", "prompt")
+    review.sign_off(incident=incident, by=helen, layer="prompt")
+    undo_last(incident, helen)
+    assert not incident.sign_offs.exists()
+    taken_back = last(incident)
+    with pytest.raises(UserError, match="Only Helen"):
+        undo(entry=taken_back, incident=incident, by=make_person("Ana Costa"))
+    undo_last(incident, helen)
+    assert incident.sign_offs.get().signed_by == helen
+
+
+def test_what_a_meeting_noted_is_struck_and_comes_back_and_an_early_end_too(incident, helen):
+    meeting = meetings.start_meeting(incident=incident, by=helen, layers=list(Layer))
+    note = meetings.note_decision(meeting=meeting, by=helen, text="Roll back first")
+    (line,) = history(incident, kind="meetings").lines[:1]
+    assert [(one.label, one.pieces[0].text) for one in line.fields] == [("Text", "Roll back first")]
+    undo_last(incident, helen)
+    assert not meeting.notes.exists()
+    undo_last(incident, helen)
+    back = meeting.notes.get()
+    assert (back.pk, back.text, back.written_by, back.written_at) == (note.pk, note.text, helen, note.written_at)
+    concern = meetings.raise_concern(meeting=meeting, by=helen, text="Too fast", named=False)
+    meetings.settle_concern(note=concern, by=helen)
+    undo_last(incident, helen)
+    concern.refresh_from_db()
+    assert concern.settled_at is None
+    meetings.end_meeting(meeting=meeting, by=helen, revision=1)
+    undo_last(incident, helen)
+    assert meetings.open_meeting(incident) == meeting
+    meetings.end_meeting(meeting=meeting, by=helen, revision=3)
+    meetings.start_meeting(incident=incident, by=helen, layers=list(Layer))
+    ended = AuditEntry.objects.filter(action="meeting.end").order_by("-id").first()
+    with pytest.raises(UserError, match="Another meeting"):
+        undo(entry=ended, incident=incident, by=helen)
+
+
+def test_corrected_and_merged_changes_and_labels_are_undone_from_the_history(incident, helen):
+    one, two = (add_change(feature=incident.feature, by=helen, record=a_change(name)) for name in ("a", "b"))
+    correct_change(
+        change=one, by=helen, incident=incident, record=a_change("a", layer=Layer.MODEL, scope={"region": ("eu",)}),
+        reason="The log had the wrong layer", revision=one.revision,
+    )  # fmt: skip
+    shown = {field.label: field.pieces[-1].text for field in history(incident, kind="changes").lines[0].fields}
+    assert shown == {"Layer": "model", "Scope": "region: eu"}
+    undo_last(incident, helen)
+    one.refresh_from_db()
+    assert one.layer == "prompt" and one.scope == {}
+    merge_changes(duplicate=two, into=one, by=helen, incident=incident)
+    undo_last(incident, helen)
+    two.refresh_from_db()
+    assert two.merged_into is None
+    undo_last(incident, helen)
+    two.refresh_from_db()
+    assert two.merged_into == one
+    trace = make_trace(incident, "t-1", timestamp=parse_moment("2026-03-09T09:20:00Z"))
+    label_trace(trace=trace, by=helen, value="fail")
+    undo_last(incident, helen)
+    assert not trace.labels.filter(withdrawn_at=None).exists()
+    with pytest.raises(UserError, match="label of Helen"):
+        undo(entry=last(incident), incident=incident, by=make_person("Ana Costa"))
+    undo_last(incident, helen)
+    assert trace.labels.get(withdrawn_at=None).value == "fail"
+
+
+# What the history keeps that changes no field of the record.
+EVENTS = {
+    "incident.create", "incident.publish", "incident.reopen", "action.check", "action.remind", "action.regression",
+    "report.publish", "report.email", "share.create", "share.open", "share.revoke", "replay.export", "replay.results",
+    "text.accept", "text.draft",
+    "run.start", "run.cancel", "run.retry", "evidence.mapped", "changes.import", "changes.delete", "changes.raw",
+    "manifest.import", "manifest.delete", "meeting.start", "meeting.move", "meeting.resume", "meeting.concern",
+}  # fmt: skip
+OF_NO_INCIDENT = ("person.", "team.", "checklist.", "branding.", "delivery.", "drafting.", "feed.", "mapping.")
+
+
+def test_every_recorded_change_of_the_record_has_a_way_back():
+    source = "\n".join(path.read_text() for path in Path(postmortem.__file__).parent.rglob("*.py"))
+    called = re.findall(r"(?:log_edit|audit\.record|_telling|_tell|_log|_move|_note)\([^\n]*(?:\n[^\n]*){0,3}", source)
+    found = {word for call in called for word in re.findall(r'"([a-z]+\.[a-z_]+)"', call)}
+    assert {"edge.update", "annex.edit", "timeline.mark", "action.status", "meeting.end"} <= found
+    edits = {word for word in found if word not in EVENTS and not word.startswith(OF_NO_INCIDENT)}
+    assert edits - set(WAYS) == set()
