@@ -164,6 +164,8 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 IMPORT_MAX_FILE_BYTES = env.int("IMPORT_MAX_FILE_BYTES", 2 * 1024**3)  # of one file, as sent and unpacked
+# What may take longer than a request should (packed files count eight times) is imported by a worker.
+IMPORT_AT_ONCE_BYTES = env.int("IMPORT_AT_ONCE_BYTES", 8 * 1024**2)
 RETIREMENTS_FILE = env.str("POSTMORTEM_RETIREMENTS_FILE", "")  # model retirements besides our own list
 IMPORT_WINDOW_MAX_TRACES = env.int("IMPORT_WINDOW_MAX_TRACES", 5000)
 SOURCE_READ_TIMEOUT_SECONDS = env.float("SOURCE_READ_TIMEOUT_SECONDS", 60.0)

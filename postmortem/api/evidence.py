@@ -17,7 +17,6 @@ from postmortem.traces import reading as readings
 from postmortem.traces import selectors
 from postmortem.traces.finding import TraceFilter, find_traces
 from postmortem.traces.models import EvidenceImport, Score, Trace
-from postmortem.traces.services import import_file
 from postmortem.traces.tree import flatten
 from postmortem.traces.uploads import refused_upload
 
@@ -208,13 +207,26 @@ class FileImportView(IncidentView):
     serializer_class = EvidenceFileSerializer
     parser_classes = (MultiPartParser, FormParser)
 
-    @extend_schema(request={"multipart/form-data": EvidenceFileSerializer}, responses={201: EvidenceImportSerializer})
+    @extend_schema(
+        request={"multipart/form-data": EvidenceFileSerializer},
+        responses={201: EvidenceImportSerializer, 202: RunSerializer},
+    )
     def post(self, request: Request, number: str) -> Response:
-        """Trace download, table export, old endpoint's body, or the open format."""
+        """Trace download, table export, old endpoint's body, or the open format. 202 with a run for a large file."""
         name, file = uploaded_file(self)
         keep_good = self.body(EvidenceFileSerializer)["keep_good"]
-        found = import_file(incident=self.incident, by=self.person, filename=name, data=file, keep_good=keep_good)
-        return Response(EvidenceImportSerializer(found).data, status=status.HTTP_201_CREATED)
+        return import_answer(
+            services.import_uploaded(
+                incident=self.incident, by=self.person, filename=name, file=file, keep_good=keep_good
+            )
+        )
+
+
+def import_answer(done: EvidenceImport | Run) -> Response:
+    """201 with what came in, or 202 with the run that works on it."""
+    if isinstance(done, Run):
+        return Response(RunSerializer(done).data, status=status.HTTP_202_ACCEPTED)
+    return Response(EvidenceImportSerializer(done).data, status=status.HTTP_201_CREATED)
 
 
 def uploaded_file(view: IncidentView) -> tuple[str, BinaryIO]:

@@ -11,12 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.api.base import ApiView, IncidentView
-from postmortem.api.evidence import EvidenceImportSerializer, FileSerializer, uploaded_file
+from postmortem.api.evidence import EvidenceImportSerializer, FileSerializer, RunSerializer, uploaded_file
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
+from postmortem.pipeline import services
+from postmortem.pipeline.models import Run
 from postmortem.traces.mapped import TableMapping, mapping_of, preview_table
 from postmortem.traces.models import SavedMapping
-from postmortem.traces.table_import import import_table, save_mapping, saved_mapping
+from postmortem.traces.table_import import save_mapping, saved_mapping
 
 
 class ColumnUseSerializer(serializers.Serializer):
@@ -100,20 +102,23 @@ class MappedImportView(IncidentView):
     serializer_class = MappedFileSerializer
     parser_classes = (MultiPartParser, FormParser)
 
-    @extend_schema(request={"multipart/form-data": MappedFileSerializer}, responses={201: MappedOutcomeSerializer})
+    @extend_schema(
+        request={"multipart/form-data": MappedFileSerializer},
+        responses={201: MappedOutcomeSerializer, 202: RunSerializer},
+    )
     def post(self, request: Request, number: str) -> Response:
-        """All of it or nothing; with `keep_good`, rows that cannot be read are left out and told."""
+        """With `keep_good`, rows that cannot be read are left out and told. 202 with a run for a large file."""
         name, file = uploaded_file(self)
         body = self.body(MappedFileSerializer)
-        outcome = import_table(
-            incident=self.incident,
-            by=self.person,
-            filename=name,
-            data=file,
-            mapping=_mapping(body),
-            keep_good=body["keep_good"],
-        )
-        return Response(MappedOutcomeSerializer(outcome).data, status=status.HTTP_201_CREATED)
+        done = services.import_uploaded(
+            incident=self.incident, by=self.person, filename=name, file=file,
+            mapping=_mapping(body), keep_good=body["keep_good"],
+        )  # fmt: skip
+        if isinstance(done, Run):
+            return Response(RunSerializer(done).data, status=status.HTTP_202_ACCEPTED)
+        faults = [{"line": line, "sentence": sentence} for line, sentence in done.faults]
+        told = {"evidence_import": done, "added": done.trace_count, "fault_count": done.left_out, "faults": faults}
+        return Response(MappedOutcomeSerializer(told).data, status=status.HTTP_201_CREATED)
 
 
 class SavedMappingsView(ApiView):

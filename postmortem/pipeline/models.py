@@ -15,6 +15,7 @@ class Run(models.Model):
     class Kind(models.TextChoices):
         IMPORT_LINK = "import_link", "Import a trace link and its window"
         IMPORT_WINDOW = "import_window", "Import the window"
+        IMPORT_FILE = "import_file", "Import a file"
         IMPORT_PROMPTS = "import_prompts", "Pull prompt versions"
         ATTRIBUTE = "attribute", "Attribution"
         RENDER = "render", "Document"

@@ -1,7 +1,7 @@
 """What people start: each puts one run into the queue and returns it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.conf import settings
 
@@ -11,16 +11,19 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
-from postmortem.pipeline.background import enqueue
+from postmortem.pipeline.background import ACTIVE, enqueue
+from postmortem.pipeline.import_upload import import_at_once, upload_payload
 from postmortem.pipeline.metric_case import check_groups
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.render import finished_rendering, render_payload
 from postmortem.report.draft_settings import drafting_settings
 from postmortem.report.models import Report
 from postmortem.report.summaries import FIELDS
+from postmortem.traces.kept_uploads import forget_upload, keep_upload, open_upload, takes_long
 from postmortem.traces.links import TraceLink, parse_link
+from postmortem.traces.mapped import TableMapping
 from postmortem.traces.metric_cells import GRANULARITIES
-from postmortem.traces.models import Connection, EvidenceImport
+from postmortem.traces.models import Connection, EvidenceImport, Upload
 from postmortem.traces.services import connection_for_link
 from postmortem.traces.sources import query_of
 
@@ -41,6 +44,57 @@ def start_link_import(*, incident: Incident, by: Person, link: str, cap: int | N
         connection_for_link(parsed)
     payload: dict[str, Any] = {"link": link.strip(), "cap": _cap(cap)} | ({"again": True} if again else {})
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_LINK, payload=payload)
+
+
+def import_uploaded(
+    *,
+    incident: Incident,
+    by: Person,
+    filename: str,
+    file: BinaryIO,
+    keep_good: bool = False,
+    mapping: TableMapping | None = None,
+) -> EvidenceImport | Run:
+    """Import a file, with a mapping as a table. A small one is there when this returns, a large one gets a run.
+
+    Raises UserError naming file, line and field when a small one is wrong; a run tells it at its end.
+    """
+    require(by, Capability.IMPORT, incident)
+    refuse_published(incident)
+    if not takes_long(file):
+        return import_at_once(
+            incident=incident, by=by, filename=filename, file=file, keep_good=keep_good, mapping=mapping
+        )
+    upload = keep_upload(incident=incident, by=by, filename=filename, file=file, awaits=Upload.Awaits.IMPORT)
+    return _start_upload(upload, incident, by, keep_good=keep_good, mapping=mapping)
+
+
+def import_kept(
+    *, incident: Incident, by: Person, upload: Upload, keep_good: bool, mapping: TableMapping
+) -> EvidenceImport | Run:
+    """`import_uploaded` of a table that was kept until its mapping was made."""
+    require(by, Capability.IMPORT, incident)
+    refuse_published(incident)
+    with open_upload(upload) as file:
+        if takes_long(file):
+            return _start_upload(upload, incident, by, keep_good=keep_good, mapping=mapping)
+        done = import_at_once(
+            incident=incident, by=by, filename=upload.filename, file=file, keep_good=keep_good, mapping=mapping
+        )
+    forget_upload(upload)
+    return done
+
+
+def _start_upload(
+    upload: Upload, incident: Incident, by: Person, *, keep_good: bool, mapping: TableMapping | None
+) -> Run:
+    payload = upload_payload(upload, keep_good=keep_good, mapping=mapping)
+    for active in incident.runs.filter(kind=Run.Kind.IMPORT_FILE, state__in=ACTIVE):
+        if active.payload | {"upload": 0} == payload | {"upload": 0}:  # the same bytes are on their way
+            forget_upload(upload)
+            return active
+    Upload.objects.filter(pk=upload.pk).update(awaits=Upload.Awaits.IMPORT)
+    return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_FILE, payload=payload)
 
 
 def start_window_import(

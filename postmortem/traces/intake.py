@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import orjson
 
@@ -33,7 +33,10 @@ from postmortem.traces.tables import Cells, cells_of
 MOST_FAULTS = 200
 _PART_BYTES = 1024 * 1024
 _COPY_BYTES = 1024 * 1024
+_WATCH_EVERY = 200  # entries or traces
 MakeRows = Callable[[Entry], Iterable[Row]]
+Watch = Callable[[], None]
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,13 @@ def take_file(
     rows_of_entry: MakeRows = rows_of_entry,
     any_table: bool = False,
     with_observations: bool = False,
+    watch: Watch = lambda: None,
 ) -> Iterator[Taken]:
     """Read a file that can be read twice. With `keep_good` faults are counted and left out, else the first refuses it.
 
     `rows_of_entry` and `any_table` read a table that a person has mapped; its own bytes are kept beside what was read.
-    Raises UserError naming file, line and field.
+    `watch` is called again and again meanwhile; what it raises ends the reading. The same bytes with the same bounds
+    give traces and pages in the same order, in any process. Raises UserError naming file, line and field.
     """
     what = PurePath(filename).name[:80] or "The file"
     taken = Taken(what, keep_good=keep_good)
@@ -122,11 +127,11 @@ def take_file(
         pages = Pages(_join if any_table else entries.page)
         rows = Rows(expected_bytes=max_bytes)
         try:
-            _read(taken, entries, rows, pages, rows_of_entry, derived=any_table)
+            _read(taken, watched(entries, watch), rows, pages, rows_of_entry, derived=any_table)
             pages.cut()
             if is_table or any_table:
                 pages.add_original(_pieces(file))
-            _make_traces(taken, rows, with_observations=with_observations)
+            _make_traces(taken, watched(rows, watch), with_observations=with_observations)
             taken.sha256, taken.size, taken.pages = *_digest(file), pages
             yield taken
         finally:
@@ -144,6 +149,14 @@ def first_rows(file: BinaryIO, filename: str, *, max_bytes: int, count: int) -> 
             yield entry.line or found, cells_of(entry)
         if not found:
             raise UserError(f"{what} has no rows.")
+
+
+def watched(items: Iterable[_Item], watch: Watch) -> Iterator[_Item]:
+    """The items, with `watch` called between some of them."""
+    for number, item in enumerate(items):
+        if number % _WATCH_EVERY == 0:
+            watch()
+        yield item
 
 
 def _entries(
@@ -196,7 +209,7 @@ def _read(
         taken.notes.append(f"{many}{at}; read as UTC.")
 
 
-def _make_traces(taken: Taken, rows: Rows, *, with_observations: bool) -> None:
+def _make_traces(taken: Taken, rows: Iterable[tuple[str, list[SpilledRow]]], *, with_observations: bool) -> None:
     doubts, crowded = ClockDoubts(now=utc_now()), CrowdedFacets()
     for trace_id, spilled in rows:
         if sum(len(row.value) for row in spilled) > MAX_TRACE_BYTES:

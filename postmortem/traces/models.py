@@ -215,17 +215,37 @@ class SavedMapping(models.Model):
         return self.name
 
 
-class MappingDraft(models.Model):
-    """An uploaded table that waits for its mapping. No evidence yet; thrown away after a day."""
+class Upload(models.Model):
+    """An uploaded file that waits for its mapping, or for a worker to import it. No evidence yet; kept for a day."""
+
+    class Awaits(models.TextChoices):
+        MAPPING = "mapping", "Its mapping"
+        IMPORT = "import", "A worker"
 
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="+")
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
     filename = models.CharField(max_length=200)
-    compressed = models.BinaryField()  # zlib
+    awaits = models.CharField(max_length=10, choices=Awaits.choices)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)  # empty while it comes in
     made_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
         return self.filename
+
+
+class UploadPart(models.Model):
+    """A piece of an uploaded file; all but the last are of one size (traces.kept_uploads)."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    compressed = models.BinaryField()  # zlib
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["upload", "number"], name="upload_part_once")]
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}/{self.number}"
 
 
 class TraceBlob(models.Model):

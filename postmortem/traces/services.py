@@ -24,7 +24,7 @@ from postmortem.traces.connections import (
     open_source,
     update_connection,
 )
-from postmortem.traces.intake import Taken, take_file
+from postmortem.traces.intake import Taken, TakenTrace, take_file
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
 from postmortem.traces.records import SourcePage, TraceRecord
 from postmortem.traces.reread import read_small_blobs
@@ -115,7 +115,7 @@ def store_page(
             ),
             anchor=anchor,
         )
-        _count(evidence_import, stored)
+        count_stored(evidence_import, stored)
     return stored.traces
 
 
@@ -166,35 +166,49 @@ def import_file(
 def store_taken(*, incident: Incident, by: Person, kind: str, origin: str, taken: Taken) -> EvidenceImport:
     """Store what a file holds, all of it or nothing. Everything was read before, so that this only writes."""
     require(by, Capability.IMPORT, incident)
+    refuse_scores_alone(incident, taken)
     with transaction.atomic():
         evidence_import = begin_import(incident=incident, by=by, kind=kind, origin=origin)
         digests = store_blobs(evidence_import, taken.pages)
-        stored = store_traces(
-            evidence_import,
-            (
-                Arrival(trace.record, {digests[number] for number in trace.pages}, trace.only_scores)
-                for chunk in taken.traces()
-                for trace in chunk
-            ),
-            anchor=taken.trace_count == 1,
-        )
-        if not taken.trace_count and stored.unknown == taken.score_trace_count:
-            raise UserError(
-                f"{taken.what} holds scores but no traces; upload the traces or observations that they belong to."
-            )
-        notes = list(taken.notes)
-        if stored.unknown:
-            many = f"{stored.unknown:,} traces that are" if stored.unknown > 1 else "one trace that is"
-            notes.append(f"Scores of {many} not here were left out; upload the traces first.")
-        _count(evidence_import, stored)
-        evidence_import.file_sha256, evidence_import.file_bytes = taken.sha256, taken.size
-        evidence_import.notes, evidence_import.left_out = notes, taken.faults.count
-        evidence_import.faults = [[fault.line, fault.sentence] for fault in taken.faults.told]
-        evidence_import.save(update_fields=["file_sha256", "file_bytes", "notes", "left_out", "faults"])
+        arrivals = (arrival_of(trace, digests) for chunk in taken.traces() for trace in chunk)
+        stored = store_traces(evidence_import, arrivals, anchor=taken.trace_count == 1)
+        count_stored(evidence_import, stored)
+        tell_of_file(evidence_import, taken, unknown=stored.unknown)
         return finish_import(evidence_import=evidence_import)
 
 
-def _count(evidence_import: EvidenceImport, stored: Stored) -> None:
+def arrival_of(trace: TakenTrace, digests: Sequence[str]) -> Arrival:
+    """A trace of a file, with the hashes of the pages that tell about it."""
+    return Arrival(trace.record, {digests[number] for number in trace.pages}, trace.only_scores)
+
+
+def refuse_scores_alone(incident: Incident, taken: Taken) -> None:
+    """Before anything is stored: raises UserError for a file of scores whose traces are all unknown here."""
+    if taken.trace_count:
+        return
+    for chunk in taken.traces():
+        if incident.traces.filter(external_id__in=[trace.record.external_id for trace in chunk]).exists():
+            return
+    raise UserError(f"{taken.what} holds scores but no traces; upload the traces or observations that they belong to.")
+
+
+def tell_of_file(evidence_import: EvidenceImport, taken: Taken, *, unknown: int) -> None:
+    """Note beside an import which bytes it came from and what people should know of how they were read.
+
+    `unknown`: traces that the file has scores of, and nobody else knows.
+    """
+    notes = list(taken.notes)
+    if unknown:
+        many = f"{unknown:,} traces that are" if unknown > 1 else "one trace that is"
+        notes.append(f"Scores of {many} not here were left out; upload the traces first.")
+    evidence_import.file_sha256, evidence_import.file_bytes = taken.sha256, taken.size
+    evidence_import.notes, evidence_import.left_out = notes, taken.faults.count
+    evidence_import.faults = [[fault.line, fault.sentence] for fault in taken.faults.told]
+    evidence_import.save(update_fields=["file_sha256", "file_bytes", "notes", "left_out", "faults"])
+
+
+def count_stored(evidence_import: EvidenceImport, stored: Stored) -> None:
+    """Count what came in, beside the import and in the key of what is computed from the evidence."""
     EvidenceImport.objects.filter(pk=evidence_import.pk).update(
         trace_count=F("trace_count") + stored.traces, score_count=F("score_count") + stored.scores, written_at=utc_now()
     )

@@ -1,10 +1,7 @@
 """Writes of tables that a person maps: the draft that waits, the import, the mapping kept for the next time."""
 
 import io
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import AbstractContextManager
 from pathlib import PurePath
 from typing import BinaryIO
 
@@ -18,81 +15,77 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
-from postmortem.traces.intake import Fault, take_file
+from postmortem.traces.intake import Taken, Watch, take_file
+from postmortem.traces.kept_uploads import forget_upload, keep_upload, open_upload
 from postmortem.traces.mapped import MappedRows, TableMapping, TablePreview, mapping_of, preview_table
-from postmortem.traces.models import EvidenceImport, MappingDraft, SavedMapping
+from postmortem.traces.models import EvidenceImport, SavedMapping, Upload
 from postmortem.traces.services import store_taken
 
-DRAFT_MAX_BYTES = 64 * 1024 * 1024
-DRAFT_LIVES = timedelta(days=1)
 
-
-@dataclass(frozen=True, slots=True)
-class TableOutcome:
-    """What an import of a table did: its traces, and the rows that were left out."""
-
-    evidence_import: EvidenceImport
-    added: int
-    faults: Sequence[Fault]
-    fault_count: int
-
-
-def keep_draft(*, incident: Incident, by: Person, filename: str, data: bytes) -> MappingDraft:
-    """Keep an uploaded table until its mapping is made; drafts of more than a day are thrown away.
+def keep_draft(*, incident: Incident, by: Person, filename: str, file: BinaryIO) -> Upload:
+    """Keep an uploaded table of any size until its mapping is made, at most for a day.
 
     Raises UserError for a table that cannot be read at all.
     """
     require(by, Capability.IMPORT, incident)
     refuse_published(incident)
-    if len(data) > DRAFT_MAX_BYTES:
-        raise UserError(
-            f"{filename[:80]} has more than {DRAFT_MAX_BYTES // 1024 // 1024} MB; split it, or use the API."
-        )
-    preview_table(io.BytesIO(data), filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
-    with transaction.atomic():
-        MappingDraft.objects.filter(made_at__lt=utc_now() - DRAFT_LIVES).delete()
-        MappingDraft.objects.filter(incident=incident, person=by).delete()
-        return MappingDraft.objects.create(
-            incident=incident, person=by, filename=filename[:200], compressed=zlib.compress(data, 1)
-        )
+    preview_table(file, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
+    for older in Upload.objects.filter(incident=incident, person=by, awaits=Upload.Awaits.MAPPING):
+        forget_upload(older)
+    return keep_upload(incident=incident, by=by, filename=filename, file=file, awaits=Upload.Awaits.MAPPING)
 
 
-def draft_bytes(draft: MappingDraft) -> bytes:
-    """The table as it was uploaded."""
-    return zlib.decompress(bytes(draft.compressed))
+def draft_preview(draft: Upload) -> TablePreview:
+    """Its first rows and the guessed mapping: only the head of the file is read, or what Parquet needs of it."""
+    return preview_table(open_upload(draft), draft.filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
 
 
-def draft_preview(draft: MappingDraft) -> TablePreview:
-    """Its first rows and the guessed mapping."""
-    return preview_table(io.BytesIO(draft_bytes(draft)), draft.filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES)
-
-
-def import_table(
-    *, incident: Incident, by: Person, filename: str, data: bytes | BinaryIO, mapping: TableMapping, keep_good: bool
-) -> TableOutcome:
-    """Store the traces of a mapped table, all or nothing; its own bytes are kept beside what was read.
+def take_table(
+    file: BinaryIO,
+    filename: str,
+    *,
+    mapping: TableMapping,
+    keep_good: bool,
+    max_bytes: int | None = None,
+    watch: Watch = lambda: None,
+) -> AbstractContextManager[Taken]:
+    """`take_file` of a mapped table; its own bytes are kept beside what was read.
 
     Rows that cannot be read refuse the file, or with `keep_good` are left out and told.
     Raises UserError naming file, line and column.
     """
+    return take_file(
+        file, filename, max_bytes=max_bytes or settings.IMPORT_MAX_FILE_BYTES, keep_good=keep_good, watch=watch,
+        rows_of_entry=MappedRows(mapping, PurePath(filename).name[:80] or "The file"), any_table=True,
+    )  # fmt: skip
+
+
+def origin_of_table(filename: str) -> str:
+    """How its import is called."""
+    return f"{filename} (mapped)"
+
+
+def note_mapped(*, incident: Incident, by: Person, filename: str, mapping: TableMapping, left_out: int) -> None:
+    """Keep in the audit log how a table was read."""
+    audit.record(
+        person=by, action="evidence.mapped", subject=filename, incident_number=incident.number,
+        after={"mapping": mapping.to_json(), "left out": left_out},
+    )  # fmt: skip
+
+
+def import_table(
+    *, incident: Incident, by: Person, filename: str, data: bytes | BinaryIO, mapping: TableMapping, keep_good: bool
+) -> EvidenceImport:
+    """Store the traces of a mapped table, all or nothing. Raises UserError naming file, line and column."""
     require(by, Capability.IMPORT, incident)
     refuse_published(incident)
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    with (
-        take_file(
-            file, filename, max_bytes=settings.IMPORT_MAX_FILE_BYTES, keep_good=keep_good,
-            rows_of_entry=MappedRows(mapping, PurePath(filename).name[:80] or "The file"), any_table=True,
-        ) as taken,
-        transaction.atomic(),
-    ):  # fmt: skip
+    with take_table(file, filename, mapping=mapping, keep_good=keep_good) as taken, transaction.atomic():
         finished = store_taken(
-            incident=incident, by=by, kind=EvidenceImport.Kind.FILE, origin=f"{filename} (mapped)", taken=taken
+            incident=incident, by=by, kind=EvidenceImport.Kind.FILE, origin=origin_of_table(filename), taken=taken
         )
-        audit.record(
-            person=by, action="evidence.mapped", subject=filename, incident_number=incident.number,
-            after={"mapping": mapping.to_json(), "left out": taken.faults.count},
-        )  # fmt: skip
-    return TableOutcome(finished, finished.trace_count, taken.faults.told, taken.faults.count)
+        note_mapped(incident=incident, by=by, filename=filename, mapping=mapping, left_out=taken.faults.count)
+    return finished
 
 
 def saved_mapping(name: str) -> TableMapping:

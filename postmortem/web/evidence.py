@@ -19,9 +19,9 @@ from postmortem.incidents.windows import suggest_windows
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.pipeline import services as pipeline
+from postmortem.pipeline.import_upload import said_of_import
 from postmortem.pipeline.models import Run
 from postmortem.traces import selectors
-from postmortem.traces import services as traces
 from postmortem.traces.logging_score import FACET_WORTH
 from postmortem.traces.models import Connection, EvidenceBlob, EvidenceImport
 from postmortem.traces.uploads import refused_upload
@@ -32,7 +32,7 @@ from postmortem.web.workspace import open_incident, render_stage
 
 FACET_COSTS = {name: worth.cost for name, worth in FACET_WORTH.items()}
 _WINDOW_FIELDS = ("baseline_start", "baseline_end", "incident_start", "incident_end")
-_IMPORT_KINDS = (Run.Kind.IMPORT_LINK, Run.Kind.IMPORT_WINDOW)
+_IMPORT_KINDS = (Run.Kind.IMPORT_LINK, Run.Kind.IMPORT_WINDOW, Run.Kind.IMPORT_FILE)
 
 
 class LinkForm(forms.Form):
@@ -147,27 +147,25 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
     elif form.is_valid():
         file = form.cleaned_data["file"]
         try:
-            done = traces.import_file(
+            done = pipeline.import_uploaded(
                 incident=incident,
                 by=request.user,
                 filename=file.name,
-                data=file,
+                file=file,
                 keep_good=form.cleaned_data["faults"] == "skip",
             )
-            _tell(request, file.name, done)
+            tell_import(request, file.name, done)
             return redirect("evidence", incident.number)
         except UserError as error:
             form.add_error("file", str(error))
     return _render(request, incident, upload_form=form)
 
 
-def _tell(request: HttpRequest, filename: str, done: EvidenceImport) -> None:
-    counted = f"{filename}: {done.trace_count:,} traces, {done.score_count:,} scores."
-    if not done.left_out and not done.notes:
-        messages.success(request, counted)
-        return
-    said = [f"{done.left_out:,} rows left out. {done.faults[0][1]}"] if done.left_out else []
-    messages.warning(request, " ".join([counted, *said, *done.notes]))
+def tell_import(request: HttpRequest, filename: str, done: EvidenceImport | Run) -> None:
+    """Say what came of a file; a run says it by itself."""
+    if isinstance(done, EvidenceImport):
+        tell = messages.warning if done.left_out or done.notes else messages.success
+        tell(request, f"{filename}: {said_of_import(done)}")
 
 
 @require_POST

@@ -1,7 +1,6 @@
 """Map a table of nobody's format to traces: upload, see its first rows, say what each column is, import."""
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
@@ -10,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
+from postmortem.pipeline import services as pipeline
 from postmortem.traces import table_import
 from postmortem.traces.mapped import (
     ROLES,
@@ -20,10 +20,12 @@ from postmortem.traces.mapped import (
     mapping_of,
     read_rows,
 )
-from postmortem.traces.models import MappingDraft, SavedMapping
+from postmortem.traces.models import SavedMapping, Upload
 from postmortem.traces.reading import mask_record
 from postmortem.traces.redaction import mask_value
 from postmortem.traces.texts import house_patterns
+from postmortem.traces.uploads import refused_upload
+from postmortem.web.evidence import tell_import
 from postmortem.web.workspace import open_incident, render_stage
 
 
@@ -32,7 +34,7 @@ class TableForm(forms.Form):
 
     file = forms.FileField(
         label="Table of traces",
-        help_text="CSV, JSONL, a JSON list or Parquet, plain or gzipped; one trace a row, up to 64 MB.",
+        help_text="CSV, JSONL, a JSON list or Parquet, plain or gzipped; one trace a row.",
         error_messages={
             "required": "Choose a file first.",
             "empty": "This file is empty; export it again and upload the new one.",
@@ -46,12 +48,13 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
     """Upload the table."""
     incident = open_incident(request, number, Capability.IMPORT)
     form = TableForm(request.POST or None, request.FILES or None)
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and (sentence := refused_upload(request)):
+        form.fields["file"].required = False  # it came, but was not kept
+        form.add_error("file", sentence)
+    elif request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
         try:
-            if file.size > table_import.DRAFT_MAX_BYTES:
-                raise UserError(f"{file.name} has more than 64 MB; split it, or use the API.")
-            draft = table_import.keep_draft(incident=incident, by=request.user, filename=file.name, data=file.read())
+            draft = table_import.keep_draft(incident=incident, by=request.user, filename=file.name, file=file)
             return redirect("mapping", incident.number, draft.pk)
         except UserError as error:
             form.add_error("file", str(error))
@@ -63,7 +66,9 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
 def page(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     """The preview with a role for every column; POST tries the mapping or imports with it."""
     incident = open_incident(request, number, Capability.IMPORT)
-    draft = get_object_or_404(MappingDraft, pk=pk, incident=incident, person=request.user)
+    draft = get_object_or_404(
+        Upload.objects.exclude(sha256=""), pk=pk, incident=incident, person=request.user, awaits=Upload.Awaits.MAPPING
+    )
     preview = table_import.draft_preview(draft)
     uses = list(preview.guess.uses)
     assume_utc, refused = False, ""
@@ -83,24 +88,17 @@ def page(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     )
 
 
-def _import(request: HttpRequest, incident: Incident, draft: MappingDraft, mapping: TableMapping) -> HttpResponse:
-    outcome = table_import.import_table(
+def _import(request: HttpRequest, incident: Incident, draft: Upload, mapping: TableMapping) -> HttpResponse:
+    done = pipeline.import_kept(
         incident=incident,
         by=request.user,
-        filename=draft.filename,
-        data=table_import.draft_bytes(draft),
+        upload=draft,
         mapping=mapping,
         keep_good=request.POST.get("faults") == "skip",
     )
     if name := request.POST.get("save_as", "").strip():
         table_import.save_mapping(by=request.user, name=name[:120], mapping=mapping)
-    draft.delete()
-    counted = f"{draft.filename}: {outcome.evidence_import.trace_count:,} traces"
-    if not outcome.fault_count:
-        messages.success(request, f"{counted}.")
-    else:
-        told = "; ".join(f"line {fault.line}: {fault.sentence.rstrip('.')}" for fault in outcome.faults[:3])
-        messages.warning(request, f"{counted}, {outcome.fault_count:,} rows left out. {told}.")
+    tell_import(request, draft.filename, done)
     return redirect("evidence", incident.number)
 
 
@@ -129,7 +127,7 @@ def _saved(name: str, preview: TablePreview) -> tuple[list[ColumnUse], bool, str
 def _render(
     request: HttpRequest,
     incident: Incident,
-    draft: MappingDraft,
+    draft: Upload,
     preview: TablePreview,
     *,
     uses: list[ColumnUse],

@@ -20,6 +20,7 @@ ACTIVE = (Run.State.QUEUED, Run.State.RUNNING)
 _STAGE_OF = {
     Run.Kind.IMPORT_LINK: "evidence",
     Run.Kind.IMPORT_WINDOW: "evidence",
+    Run.Kind.IMPORT_FILE: "evidence",
     Run.Kind.IMPORT_PROMPTS: "changes",
     Run.Kind.ATTRIBUTE: "attribution",
     Run.Kind.RENDER: "report",

@@ -1,5 +1,6 @@
 """A worker is killed in the middle of an import, and another one finishes it: nothing lost, nothing doubled."""
 
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from django.db import connection
 
 from tests.changes.hosts import NOW, ago, gitlab, sha
 from tests.pipeline.conftest import ROOT
+from tests.pipeline.slow_upload import file_bytes
 
 # On PostgreSQL the processes share the test database, which must be there and hold what is committed.
 pytestmark = [pytest.mark.django_db(transaction=True)] if connection.vendor != "sqlite" else []
@@ -93,3 +95,27 @@ def test_a_pull_killed_in_the_middle_is_finished_by_another(environment):
     # at most one page and the overlap of two hours are read again
     last = NOW - timedelta(seconds=90_000 - left["changes"] * 60)
     assert last - timedelta(hours=4) < since <= last
+
+
+def test_a_file_killed_in_the_middle_goes_on_behind_its_last_piece(environment):
+    run("setup", environment, "slow_upload")
+    first = start("work", environment, "slow_upload")
+    try:
+        for _ in range(3):
+            assert first.stdout.readline().strip() == "piece"
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate(timeout=10)
+    left = json.loads(run("state", environment, "slow_upload"))
+    assert left["state"] == "running"
+    assert 40 <= left["traces"] < 200
+    assert left["counted"] == [left["traces"], left["scores"], False]  # nothing claims to be whole
+
+    pieces = run("work", environment, "slow_upload").count("piece")
+    assert pieces == (200 - left["traces"]) // 20  # what was committed is not stored again
+    end = json.loads(run("state", environment, "slow_upload"))
+    assert "200 traces, 200 scores. 1 rows left out. export.jsonl, line 601" in end.pop("message")
+    assert end == {
+        "state": "done", "attempts": 2, "done": 200, "traces": 200, "scores": 200, "told": 200, "imports": 1,
+        "uploads": 0, "counted": [200, 200, True], "sha256": hashlib.sha256(file_bytes()).hexdigest(),
+    }  # fmt: skip

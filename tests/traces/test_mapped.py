@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import zlib
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -18,8 +17,9 @@ from hypothesis import strategies as st
 from postmortem.accounts.models import AuditEntry, Role
 from postmortem.lib.errors import UserError
 from postmortem.traces.files import read_file
+from postmortem.traces.kept_uploads import open_upload
 from postmortem.traces.mapped import ColumnUse, MappedRows, checked_mapping, mapping_of, preview_table
-from postmortem.traces.models import EvidenceImport, MappingDraft, SavedMapping, Trace
+from postmortem.traces.models import EvidenceImport, SavedMapping, Trace, Upload
 from postmortem.traces.parquet import parquet_rows
 from postmortem.traces.selectors import trace_reading
 from postmortem.traces.services import read_blob
@@ -206,8 +206,8 @@ class TestStored:
         outcome = import_table(
             incident=incident, by=reviewer, filename="export.csv", data=CSV, mapping=chosen, keep_good=False
         )
-        assert outcome.added == 3
-        stored = [read_blob(blob) for blob in outcome.evidence_import.blobs.all()]
+        assert outcome.trace_count == 3
+        stored = [read_blob(blob) for blob in outcome.blobs.all()]
         assert CSV in stored
         reading = trace_reading(Trace.objects.get(external_id="r-2"))
         assert reading.output == '=HYPERLINK("x")'
@@ -215,7 +215,7 @@ class TestStored:
         again = import_table(
             incident=incident, by=reviewer, filename="export.csv", data=CSV, mapping=chosen, keep_good=False
         )
-        assert again.added == 0
+        assert again.trace_count == 0
 
     def test_a_refused_file_leaves_nothing(self, incident, reviewer):
         with pytest.raises(UserError):
@@ -229,7 +229,7 @@ class TestStored:
     def test_a_viewer_may_not(self, incident, db):
         viewer = make_person("Vera Viewer", Role.VIEWER)
         with pytest.raises(PermissionDenied):
-            keep_draft(incident=incident, by=viewer, filename="t.csv", data=CSV)
+            keep_draft(incident=incident, by=viewer, filename="t.csv", file=io.BytesIO(CSV))
         with pytest.raises(PermissionDenied):
             save_mapping(by=viewer, name="x", mapping=mapping(*PLAIN))
 
@@ -243,8 +243,8 @@ class TestPages:
         assert "Show the first rows" in client.get(new).content.decode()
         shown = client.post(new, {"file": SimpleUploadedFile("export.csv", CSV)}, follow=True)
         assert "What is each column of export.csv?" in shown.content.decode()
-        draft = MappingDraft.objects.get()
-        assert zlib.decompress(bytes(draft.compressed)) == CSV
+        draft = Upload.objects.get()
+        assert open_upload(draft).read() == CSV
         address = reverse("mapping", args=[incident.number, draft.pk])
         refused = client.post(address, {"role-0": "id", "do": "import"})
         assert refused.status_code == 400
@@ -255,7 +255,7 @@ class TestPages:
         done = client.post(address, typed | {"do": "import", "save_as": "Our export"}, follow=True).content.decode()
         assert "export.csv: 3 traces" in done
         assert Trace.objects.get(external_id="r-1").facets == {"region": "eu"}
-        assert not MappingDraft.objects.exists()
+        assert not Upload.objects.exists()
         assert SavedMapping.objects.get().name == "Our export"
         shown = client.post(new, {"file": SimpleUploadedFile("next.csv", CSV)}, follow=True)
         used = client.get(shown.redirect_chain[-1][0], {"saved": "Our export"})
@@ -265,15 +265,17 @@ class TestPages:
     def test_rows_left_out_are_told(self, client, incident, reviewer):
         client.force_login(reviewer)
         draft = keep_draft(
-            incident=incident, by=reviewer, filename="t.csv", data=CSV.replace(b"2026-03-09T09:41:00Z", b"never")
-        )
+            incident=incident, by=reviewer, filename="t.csv",
+            file=io.BytesIO(CSV.replace(b"2026-03-09T09:41:00Z", b"never")),
+        )  # fmt: skip
         typed = {"role-0": "id", "role-1": "timestamp", "do": "import", "faults": "skip"}
         page = client.post(reverse("mapping", args=[incident.number, draft.pk]), typed, follow=True).content.decode()
-        assert "2 traces, 1 rows left out" in page
+        assert "2 traces" in page
+        assert "1 rows left out" in page
         assert "line 3" in page
 
     def test_another_persons_draft_is_not_found(self, client, incident, reviewer):
-        draft = keep_draft(incident=incident, by=reviewer, filename="t.csv", data=CSV)
+        draft = keep_draft(incident=incident, by=reviewer, filename="t.csv", file=io.BytesIO(CSV))
         client.force_login(make_person("Anna Other", Role.REVIEWER))
         assert client.get(reverse("mapping", args=[incident.number, draft.pk])).status_code == 404
 

@@ -10,8 +10,7 @@ from postmortem.incidents.models import Incident
 from postmortem.pipeline import background, services
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
 from postmortem.pipeline.models import Run
-from postmortem.traces.services import import_file
-from postmortem.traces.table_import import import_table, saved_mapping
+from postmortem.traces.table_import import saved_mapping
 
 
 class Command(BaseCommand):
@@ -43,6 +42,9 @@ class Command(BaseCommand):
                 )
                 return
             run = services.start_link_import(incident=incident, by=person, link=options["link"], cap=options["cap"])
+        self._finish(run)
+
+    def _finish(self, run: Run) -> None:
         run = background.finish(run, tell=self.stdout.write)
         if run.state != Run.State.DONE:
             raise CommandError(run.message)
@@ -51,15 +53,17 @@ class Command(BaseCommand):
     def _import_file(
         self, incident: Incident, person: Person, *, file: Path, keep_good: bool, mapping: str | None
     ) -> None:
-        what: dict[str, Any] = {"incident": incident, "by": person, "filename": file.name, "keep_good": keep_good}
         try:
             with file.open("rb") as data:
-                if mapping:
-                    done = import_table(**what, data=data, mapping=saved_mapping(mapping)).evidence_import
-                else:
-                    done = import_file(**what, data=data)
+                done = services.import_uploaded(
+                    incident=incident, by=person, filename=file.name, file=data, keep_good=keep_good,
+                    mapping=saved_mapping(mapping) if mapping else None,
+                )  # fmt: skip
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+        if isinstance(done, Run):  # a large file: should this process die, any worker goes on
+            self._finish(done)
+            return
         self.stdout.write(f"{done.trace_count:,} new traces with {done.score_count:,} scores.")
         for note in done.notes:
             self.stdout.write(note)
