@@ -7,6 +7,8 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import describe_duration
 from postmortem.traces.signals import SIGNALS, signal_label
 
+NEGLIGIBLE = 0.005  # a probability below it is written as "P < 0.01"
+
 
 def signal_facts(name: str, worse: str, *, binary: bool) -> SignalFacts:
     """Label, kind and unit of a signal; scores of 0 and 1 are shares."""
@@ -50,9 +52,7 @@ def difference_text(estimate: Estimate, signal: SignalFacts) -> str:
 
 def points(value: float, signal: SignalFacts) -> str:
     """A difference with sign and unit."""
-    digits = _level_digits(value, signal)
-    if float(digits) == 0:
-        digits = digits.lstrip("-")
+    digits = _without_minus_zero(_level_digits(value, signal))
     plus = "+" if float(digits) > 0 else ""
     unit = {"share": " points", "s": " s", "USD": " USD"}.get(signal.unit, "")
     return signed(f"{plus}{digits}{unit}")
@@ -65,14 +65,18 @@ def amount(value: float, signal: SignalFacts) -> str:
 
 def interval_text(interval: Interval, signal: SignalFacts) -> str:
     """Bounds of a difference without unit."""
-    return " to ".join(signed(_level_digits(bound, signal)) for bound in interval)
+    return " to ".join(signed(_without_minus_zero(_level_digits(bound, signal))) for bound in interval)
+
+
+def _without_minus_zero(digits: str) -> str:
+    return digits if float(digits) else digits.lstrip("-")
 
 
 def probability_text(probability: float) -> str:
     """ "P 0.97"; never quite 0 or 1, as a model never is."""
     if probability >= 0.995:
         return "P > 0.99"
-    return "P < 0.01" if probability < 0.005 else f"P {probability:.2f}"
+    return "P < 0.01" if probability < NEGLIGIBLE else f"P {probability:.2f}"
 
 
 def moment_text(moment: datetime) -> str:
