@@ -20,7 +20,6 @@
   let state = JSON.parse(document.getElementById("graph-data").textContent);
   let selected = { kind: "", id: 0 }; // "node" or "edge"
   let connecting = 0; // the cause of the arrow that is being drawn
-  let scale = 1;
   const marked = new Set();
 
   const el = (name, attributes = {}, ...children) => {
@@ -46,7 +45,7 @@
   // ---- steps -------------------------------------------------------------------------------------------------
   async function step(act, fields = {}, after = null) {
     const body = new URLSearchParams({ act });
-    for (const [key, value] of Object.entries(fields)) for (const one of [].concat(value)) body.append(key, one);
+    for (const [key, value] of [...Object.entries(fields), ...Object.entries(view.fields())]) for (const one of [].concat(value)) body.append(key, one);
     say("Saving…");
     try {
       const answer = await fetch(root.dataset.edit, { method: "POST", headers: { "x-csrftoken": csrf() }, body });
@@ -54,8 +53,8 @@
       const told = await answer.json();
       take(told.state);
       if (answer.ok) {
-        say(told.said);
-        if (told.selected) select("node", told.selected, true);
+        say(!told.selected || node(told.selected) ? told.said : `${told.said} It is folded away now.`);
+        if (told.selected && node(told.selected)) select("node", told.selected, true);
         else if (after) after();
         else draw();
       } else { draw(); say(told.said, true); }
@@ -65,8 +64,14 @@
       return false;
     }
   }
+  // Of many factors all are seen only small: taller boxes then hold a third line.
+  function measure() {
+    BOX.height = state.nodes.length > 20 ? 112 : 74;
+    STEP.y = BOX.height + BOX.gapY;
+  }
   function take(fresh) {
     state = fresh;
+    measure();
     for (const id of [...marked]) if (!node(id)) marked.delete(id);
     if (selected.kind === "node" && !node(selected.id) || selected.kind === "edge" && !edge(selected.id)) selected = { kind: "", id: 0 };
     if (connecting && !node(connecting)) connecting = 0;
@@ -74,7 +79,7 @@
 
   // ---- drawing -----------------------------------------------------------------------------------------------
   const place = (one) => ({ x: 16 + one.x * STEP.x, y: 8 + one.y * STEP.y });
-  function lines(text, width) {
+  function lines(text, width, most) {
     const found = [""];
     for (const word of text.split(/\s+/)) {
       const last = found[found.length - 1];
@@ -82,16 +87,19 @@
       else found.push(word.slice(0, width));
     }
     const kept = found.filter(Boolean);
-    if (kept.length > 3) kept.splice(2, kept.length, `${kept[2].slice(0, width - 1)}…`);
+    if (kept.length > most) kept.splice(most - 1, kept.length, `${kept.slice(most - 1).join(" ").slice(0, width - 1).trimEnd()}…`);
     return kept;
   }
   function draw() {
     const width = Math.max(state.width, 1) * STEP.x + 32;
     const height = Math.max(state.rows, 1) * STEP.y;
-    const picture = svg("svg", { width: width * scale, height: height * scale, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Causal graph, ${state.nodes.length} factors` });
-    const open = new Set(state.check.uncut_paths.flatMap((way) => way.slice(1).map((id, at) => `${way[at]}-${id}`)));
-    const openNodes = new Set(state.check.uncut_paths.flat());
-    const shownEdges = [...state.edges].sort((one, other) => open.has(`${one.cause}-${one.effect}`) - open.has(`${other.cause}-${other.effect}`));
+    const scale = view.scale();
+    const picture = svg("svg", { width: width * scale, height: height * scale, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Causal graph, ${state.nodes.length} factors`, class: `${view.far() ? "far" : ""}${state.nodes.length > 20 ? " many" : ""}` });
+    const openNodes = new Set(state.check.open_nodes);
+    const open = { has: (one) => openNodes.has(one.cause) && openNodes.has(one.effect) };
+    const chosenEdge = selected.kind === "edge" ? edge(selected.id) : null;
+    const near = view.related(state, selected.kind === "node" ? selected.id : chosenEdge ? chosenEdge.effect : 0);
+    const shownEdges = [...state.edges].sort((one, other) => open.has(one) - open.has(other));
     for (const one of shownEdges) {
       const cause = node(one.cause), effect = node(one.effect);
       if (!cause || !effect) continue;
@@ -105,11 +113,15 @@
         path += at % 2 ? `C${px} ${py + BOX.gapY / 2} ${x} ${y - BOX.gapY / 2} ${x} ${y}` : `L${x} ${y}`;
       }
       const chosen = selected.kind === "edge" && selected.id === one.id;
-      const group = svg("g", { class: `edge${open.has(`${one.cause}-${one.effect}`) ? " open" : ""}${chosen ? " chosen" : ""}`, tabindex: chosen ? "0" : "-1", role: "button", id: `edge-${one.id}`, "aria-label": `“${cause.text}” led to “${effect.text}”${one.claim ? `: ${one.claim}` : ""}`, "data-edge": one.id });
-      group.append(svg("path", { class: "line", d: path }), svg("path", { class: "tip", d: `M${to.x - 5} ${to.y - 8}h10l-5 8z` }), svg("path", { class: "grip", d: path }));
+      const dim = near && !(near.has(one.cause) && near.has(one.effect));
+      const words = ["edge", open.has(one) ? "open" : "", chosen ? "chosen" : "", dim ? "dim" : "", one.id ? "" : "bridge"].filter(Boolean).join(" ");
+      const told = `“${cause.text}” led to “${effect.text}”${one.claim ? `: ${one.claim}` : ""}`;
+      const group = svg("g", one.id ? { class: words, tabindex: chosen ? "0" : "-1", role: "button", id: `edge-${one.id}`, "aria-label": told, "data-edge": one.id } : { class: words, role: "img", "aria-label": told });
+      group.append(svg("title", {}, told), svg("path", { class: "line", d: path }), svg("path", { class: "tip", d: `M${to.x - 5} ${to.y - 8}h10l-5 8z` }));
+      if (one.id) group.append(svg("path", { class: "grip", d: path }));
       picture.append(group);
     }
-    for (const one of state.nodes) picture.append(box(one, openNodes));
+    for (const one of state.nodes) picture.append(box(one, openNodes, near));
     const focusedId = canvas.contains(document.activeElement) ? document.activeElement.id : "";
     const at = [canvas.scrollLeft, canvas.scrollTop];
     canvas.replaceChildren(state.nodes.length ? picture : empty());
@@ -118,23 +130,40 @@
     checks.replaceChildren(...state.check.sentences.map((words) => el("li", { class: "alert" }, words)),
       ...(state.check.good ? [el("li", {}, "No circle, nothing leads nowhere, and every path is cut.")] : []));
     toolbar();
+    view.tidy();
     if (!panel.contains(document.activeElement) || !dirty()) showPanel();
   }
   const empty = () => el("p", { class: "empty" }, el("strong", {}, "Nothing led to the impact yet. "), editable ? "Add a factor, or take one that the findings suggest." : "");
-  function box(one, openNodes) {
+  function box(one, openNodes, near) {
     const { x, y } = place(one);
     const left = x - BOX.width / 2;
     const chosen = selected.kind === "node" && selected.id === one.id;
     const first = !selected.kind && one === state.nodes[0];
     const words = ["node", one.kind === "impact" ? "impact" : "", openNodes.has(one.id) ? "open" : "", chosen ? "chosen" : "",
-      marked.has(one.id) ? "marked" : "", connecting === one.id ? "connecting" : "", state.check.orphans.includes(one.id) ? "orphan" : ""];
-    const told = [`${one.kind_label}${one.layer ? `, ${one.layer}` : ""}: ${one.text}`, one.cut_by.length ? `cut by ${one.cut_by.join(", ")}` : openNodes.has(one.id) ? "on a path that nothing cuts" : "", marked.has(one.id) ? "marked" : ""];
+      marked.has(one.id) ? "marked" : "", connecting === one.id ? "connecting" : "", state.check.orphans.includes(one.id) ? "orphan" : "",
+      near && !near.has(one.id) ? "dim" : "", view.matches(one.id) ? "found" : "", state.check.cut_suggestion.includes(one.id) ? "cut-here" : ""];
+    const told = [`${one.kind_label}${one.layer ? `, ${one.layer}` : ""}: ${one.text}`, one.cut_by.length ? `cut by ${one.cut_by.join(", ")}` : openNodes.has(one.id) ? "on a path that nothing cuts" : "", state.check.cut_suggestion.includes(one.id) ? "one of the fewest cuts" : "", marked.has(one.id) ? "marked" : ""];
     const group = svg("g", { class: words.filter(Boolean).join(" "), tabindex: chosen || first ? "0" : "-1", role: "button", id: `node-${one.id}`, "aria-label": told.filter(Boolean).join("; "), "aria-pressed": String(chosen), "data-node": one.id });
     group.append(svg("title", {}, one.text), svg("rect", { x: left, y, width: BOX.width, height: BOX.height }));
-    if (one.layer) group.append(svg("text", { x: left + 8, y: y + 16, class: `glyph glyph-${one.layer}` }, glyphs.get(one.layer)));
-    group.append(svg("text", { x: left + (one.layer ? 24 : 8), y: y + 16, class: "kind" }, one.kind_label));
-    if (one.cut_by.length) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut", "text-anchor": "end" }, `cut: ${one.cut_by.join(", ")}`.slice(0, 16)));
-    lines(one.text, 27).forEach((line, at) => group.append(svg("text", { x: left + 8, y: y + 34 + 15 * at, class: "words" }, line)));
+    const type = view.type(BOX.width, BOX.height);
+    const small = view.far();
+    if (!small) {
+      if (one.layer) group.append(svg("text", { x: left + 8, y: y + 16, class: `glyph glyph-${one.layer}` }, glyphs.get(one.layer)));
+      group.append(svg("text", { x: left + (one.layer ? 24 : 8), y: y + 16, class: "kind" }, one.kind_label));
+      if (one.cut_by.length) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut", "text-anchor": "end" }, `cut: ${one.cut_by.join(", ")}`.slice(0, 16)));
+      else if (state.check.cut_suggestion.includes(one.id)) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut-hint", "text-anchor": "end" }, "cut here"));
+    }
+    const mark = small && one.layer ? `${glyphs.get(one.layer)} ` : small && one.cut_by.length ? "✂ " : "";
+    lines(`${mark}${one.text}`, type.wide, type.most).forEach((line, at) => {
+      const words = svg("text", { x: left + (small ? 5 : 8), y: y + type.top + type.step * at, class: "words" });
+      words.style.fontSize = `${type.size}px`;
+      if (mark && !at && line.startsWith(mark.trim())) {
+        const glyph = svg("tspan", { class: one.layer ? `glyph-${one.layer}` : "" }, mark.trim());
+        words.append(glyph, line.slice(mark.trim().length));
+      } else words.textContent = line;
+      group.append(words);
+    });
+    if (small && one.cut_by.length) group.append(svg("path", { class: "cut-bar", d: `M${left} ${y + BOX.height}h${BOX.width}` }));
     return group;
   }
 
@@ -224,11 +253,9 @@
       button("Undo", () => step("undo"), { disabled: !state.may_undo, id: "graph-tool-undo" }),
       button("Redo", () => step("redo"), { disabled: !state.may_redo, id: "graph-tool-redo" })] : [];
     const focused = tools.contains(document.activeElement) ? document.activeElement.id : "";
-    tools.replaceChildren(...able, button("Fit", fit, { id: "graph-tool-fit" }), button("Larger", () => zoom(1.25), { id: "graph-tool-in" }), button("Smaller", () => zoom(0.8), { id: "graph-tool-out" }));
+    tools.replaceChildren(...able, button("Fit", view.fit, { id: "graph-tool-fit" }), button("Larger", view.larger, { id: "graph-tool-in" }), button("Smaller", view.smaller, { id: "graph-tool-out" }));
     if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
   }
-  const zoom = (by) => { scale = Math.min(2, Math.max(0.3, scale * by)); draw(); };
-  const fit = () => { scale = Math.min(1, (canvas.clientWidth - 4) / (Math.max(state.width, 1) * STEP.x + 32)); draw(); };
 
   // ---- choosing, connecting, removing ------------------------------------------------------------------------
   const focusNode = (id) => { const one = document.getElementById(`node-${id}`); if (one) { one.focus(); one.scrollIntoView({ block: "nearest", inline: "nearest" }); } };
@@ -282,7 +309,7 @@
     const frame = picture.getBoundingClientRect();
     if (!drag.line) { drag.line = svg("line", { class: "drag" }); picture.append(drag.line); }
     const from = place(node(drag.id));
-    const points = { x1: from.x, y1: from.y + BOX.height / 2, x2: (event.clientX - frame.left) / scale, y2: (event.clientY - frame.top) / scale };
+    const points = { x1: from.x, y1: from.y + BOX.height / 2, x2: (event.clientX - frame.left) / view.scale(), y2: (event.clientY - frame.top) / view.scale() };
     for (const [key, value] of Object.entries(points)) drag.line.setAttribute(key, value);
   });
   window.addEventListener("pointerup", (event) => {
@@ -367,10 +394,21 @@
     const data = document.getElementById("graph-data");
     if (!data || data === seen) return;
     seen = data;
+    if (view.folds()) { view.fold(); return; }
     take(JSON.parse(data.textContent));
     draw();
   }).observe(holder.parentNode, { childList: true, subtree: true });
 
-  draw();
-  if ((Math.max(state.width, 1) * STEP.x + 32) > canvas.clientWidth) { scale = Math.max(0.85, Math.min(1, (canvas.clientWidth - 4) / (Math.max(state.width, 1) * STEP.x + 32))); draw(); }
+  const view = window.graphView(root, canvas, {
+    draw, take, say,
+    nodes: () => state.nodes,
+    folded: () => state.total - state.nodes.length,
+    chosen: () => (selected.kind === "node" ? selected.id : 0),
+    show: (id) => { selected = { kind: "node", id }; draw(); },
+    focus: () => focusNode(selected.kind === "node" ? selected.id : state.nodes.length ? state.nodes[0].id : 0),
+    busy: () => connecting > 0,
+    size: () => ({ width: Math.max(state.width, 1) * STEP.x + 32, height: Math.max(state.rows, 1) * STEP.y }),
+  });
+  measure();
+  view.begin();
 })();

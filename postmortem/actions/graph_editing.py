@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.http import QueryDict
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import AuditEntry, Person
@@ -14,24 +15,29 @@ from postmortem.attribution.selectors import latest_finding
 from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
+from postmortem.lib.layers import LAYERS
 from postmortem.review import factors as review
 from postmortem.review.causal_graph import CausalGraph, GraphCheck, check_graph, layout
+from postmortem.review.folding import GraphView, folded, kept_nodes
 from postmortem.review.models import ContributingFactor
 from postmortem.review.suggesting import ChangeSketch, Suggestion, suggest_factors
 
 _STEPS = Q(action__startswith="factor.") | Q(action__startswith="edge.") | Q(action__startswith="risk.")
 _REMEMBERED = 400  # latest entries of a person among which steps are looked for
 PER_ROW = 6
+WHOLE = GraphView()
 _NAMED = 3  # cuts that a sentence names
 
 
-def graph_state(incident: Incident, person: Person) -> dict[str, Any]:
-    """Everything that the editor draws, as JSON values: nodes with places, arrows, checks, suggestions.
+def graph_state(incident: Incident, person: Person, view: GraphView = WHOLE) -> dict[str, Any]:
+    """Everything that the editor draws of `view`, as JSON values: nodes with places, arrows, checks, suggestions.
 
-    `x` is in widths of a node, `y` in rows. The number of queries does not grow with the graph.
+    `x` is in widths of a node, `y` in rows; an arrow of id 0 runs through factors that are folded away. The checks
+    are of the whole graph. The number of queries does not grow with the graph.
     """
-    graph = selectors.graph(incident)
-    check = check_graph(graph)
+    whole = selectors.graph(incident)
+    check = check_graph(whole)
+    graph = whole if view.is_whole else folded(whole, kept_nodes(whole, view, check.open_nodes))
     placed = layout(graph, per_row=PER_ROW)
     rows = {row.pk: row for row in incident.factors.select_related("change", "risk_accepted_by")}
     nodes = []
@@ -55,9 +61,23 @@ def graph_state(incident: Incident, person: Person) -> dict[str, Any]:
     steps = _steps(incident, person)
     return {
         "nodes": nodes, "edges": edges, "width": placed.width, "rows": placed.rows,
-        "check": check_state(graph, check), "suggestions": [_told(one) for one in suggestions(incident)],
+        "total": len(whole.nodes), "check": check_state(whole, check),
+        "suggestions": [_told(one) for one in suggestions(incident)],
         "may_undo": bool(steps[0]), "may_redo": bool(steps[1]),
     }  # fmt: skip
+
+
+def graph_view(asked: QueryDict) -> GraphView:
+    """The view that a request asks for: `hide` (layers), `around` (a factor), `open` (1: only paths that nothing cuts).
+
+    Words that are none of these hide nothing.
+    """
+    around = asked.get("around", "")
+    return GraphView(
+        hidden=frozenset(asked.getlist("hide")) & {str(layer) for layer in LAYERS},
+        around=int(around) if around.isdecimal() and len(around) < 19 else 0,
+        only_open=asked.get("open") == "1",
+    )
 
 
 def check_state(graph: CausalGraph, check: GraphCheck) -> dict[str, Any]:
@@ -81,7 +101,7 @@ def check_state(graph: CausalGraph, check: GraphCheck) -> dict[str, Any]:
     return {
         "acyclic": check.is_acyclic, "connected": check.connects_cause_to_impact, "orphans": list(check.orphans),
         "uncut_paths": [list(path) for path in check.uncut_paths], "more_uncut_paths": check.more_uncut_paths,
-        "cut_suggestion": list(check.cut_suggestion), "sentences": said,
+        "open_nodes": sorted(check.open_nodes), "cut_suggestion": list(check.cut_suggestion), "sentences": said,
         "good": check.is_cut and not check.orphans,
     }  # fmt: skip
 

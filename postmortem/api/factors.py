@@ -1,7 +1,7 @@
 """Contributing factors and the causal graph."""
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,7 +10,7 @@ from postmortem.actions import graph_editing
 from postmortem.actions import services as action_services
 from postmortem.api.base import IncidentView
 from postmortem.changes.models import Change
-from postmortem.lib.layers import LAYER_CHOICES
+from postmortem.lib.layers import LAYER_CHOICES, LAYERS
 from postmortem.review import factors as services
 from postmortem.review import selectors
 from postmortem.review.models import CausalEdge, ContributingFactor
@@ -220,10 +220,18 @@ class GraphView(IncidentView):
 
     serializer_class = GraphStepSerializer
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("hide", str, many=True, enum=[str(layer) for layer in LAYERS], description="Folded."),
+            OpenApiParameter("around", int, description="Only what led to this factor or came of it."),
+            OpenApiParameter("open", int, enum=[1], description="Only what lies on paths that nothing cuts."),
+        ],
+        responses=OpenApiTypes.OBJECT,
+    )
     def get(self, request: Request, number: str) -> Response:
         """Nodes with places, arrows with routes, what networkx says, suggestions of the findings."""
-        return Response(graph_editing.graph_state(self.incident, self.person))
+        view = graph_editing.graph_view(request.query_params)
+        return Response(graph_editing.graph_state(self.incident, self.person, view))
 
     @extend_schema(request=GraphStepSerializer, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, number: str) -> Response:

@@ -66,7 +66,8 @@ class GraphCheck:
     """What the gate asks of a graph.
 
     `orphans` lead to no impact. `uncut_paths` run from a first cause to the impact past every cut, at most
-    MOST_PATHS of them (`more_uncut_paths` says whether there are others). `cut_suggestion` is a smallest set
+    MOST_PATHS of them (`more_uncut_paths` says whether there are others); `open_nodes` lie on any of them.
+    `cut_suggestion` is a smallest set
     of factors whose cutting would cut them all (minimum node cut), nearest to the first causes by id.
     """
 
@@ -77,6 +78,7 @@ class GraphCheck:
     uncut_paths: tuple[tuple[int, ...], ...]
     more_uncut_paths: bool
     cut_suggestion: tuple[int, ...]
+    open_nodes: frozenset[int] = frozenset()
 
     @property
     def is_cut(self) -> bool:
@@ -129,10 +131,10 @@ def check_graph(graph: CausalGraph) -> GraphCheck:
     orphans = tuple(node.id for node in graph.nodes if node.kind != IMPACT and node.id not in leading)
     paths: tuple[tuple[int, ...], ...] = ()
     suggestion: tuple[int, ...] = ()
-    more = False
+    more, uncut = False, frozenset[int]()
     if acyclic and impact:
-        paths, more, suggestion = _uncut(net, impact.id, set(graph.cut) - {impact.id})
-    return GraphCheck(acyclic, impact is not None, orphans, bool(leading), paths, more, suggestion)
+        paths, more, suggestion, uncut = _uncut(net, impact.id, set(graph.cut) - {impact.id})
+    return GraphCheck(acyclic, impact is not None, orphans, bool(leading), paths, more, suggestion, uncut)
 
 
 def outline(graph: CausalGraph) -> tuple[OutlineLine, ...]:
@@ -182,8 +184,8 @@ def to_network(graph: CausalGraph) -> "nx.DiGraph[int]":
 
 def _uncut(
     net: "nx.DiGraph[int]", impact: int, cut: set[int]
-) -> tuple[tuple[tuple[int, ...], ...], bool, tuple[int, ...]]:
-    """Paths past the cuts and the fewest nodes that would cut them too.
+) -> tuple[tuple[tuple[int, ...], ...], bool, tuple[int, ...], frozenset[int]]:
+    """Paths past the cuts, the fewest nodes that would cut them too, and all nodes on such paths.
 
     First causes are those without a cause in the whole graph: what only follows from a cut node is cut with it.
     """
@@ -193,11 +195,12 @@ def _uncut(
     rest = rest.subgraph(nx.ancestors(rest, impact) | {impact}).copy()
     starts = [node for node in firsts if node in rest]
     if not starts:
-        return (), False, ()
+        return (), False, (), frozenset()
     rest.add_edges_from((_START, node) for node in starts)
     found = [tuple(path[1:]) for path in islice(nx.all_simple_paths(rest, _START, impact), MOST_PATHS + 1)]
     suggestion = tuple(sorted(nx.minimum_node_cut(rest, _START, impact)))
-    return tuple(found[:MOST_PATHS]), len(found) > MOST_PATHS, suggestion
+    on_paths = frozenset(nx.descendants(rest, _START))
+    return tuple(found[:MOST_PATHS]), len(found) > MOST_PATHS, suggestion, on_paths
 
 
 def layout(graph: CausalGraph, *, per_row: int = 4) -> Layout:

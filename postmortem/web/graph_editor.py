@@ -29,11 +29,14 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
     """The graph to edit by mouse and keyboard, with the same graph as an outline."""
     incident = open_incident(request, number)
     graph = actions.graph(incident)
+    check = check_graph(graph)
     context = {
         "state": editing.graph_state(incident, request.user),
-        "picture": SafeString(graph_chart(graph, check_graph(graph).uncut_paths, variant="screen")),
+        "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
         "outline": outline(graph),
         "uncut": uncut_paths(graph),
+        "cuts": [graph.node(node) for node in check.cut_suggestion],
+        "more_uncut": check.more_uncut_paths,
         "layers": [(layer.value, layer.label, layer.glyph) for layer in LAYERS],
         "kinds": [choice for choice in ContributingFactor.Kind.choices if choice[0] != "impact"],
         "changes": incident.feature.changes.order_by("-at")[:200],
@@ -56,8 +59,15 @@ def edit(request: HttpRequest, number: str) -> JsonResponse:
         status, said = 409, str(error)
     except UserError as error:
         status, said = 400, str(error)
-    answer = {"said": said, "selected": selected, "state": editing.graph_state(incident, request.user)}
-    return JsonResponse(answer, status=status)
+    shown = editing.graph_state(incident, request.user, editing.graph_view(request.POST))
+    return JsonResponse({"said": said, "selected": selected, "state": shown}, status=status)
+
+
+@require_GET
+def state(request: HttpRequest, number: str) -> JsonResponse:
+    """The graph as it is now, folded as asked: `hide`, `around`, `open`."""
+    incident = open_incident(request, number)
+    return JsonResponse(editing.graph_state(incident, request.user, editing.graph_view(request.GET)))
 
 
 _Act = Callable[[HttpRequest, Incident], tuple[str, int]]
@@ -157,5 +167,6 @@ def _number(text: str | None) -> int:
 
 urlpatterns = [
     path("incidents/<str:number>/graph/", page, name="graph-editor"),
+    path("incidents/<str:number>/graph/state/", state, name="graph-state"),
     path("incidents/<str:number>/graph/edit/", edit, name="graph-edit"),
 ]

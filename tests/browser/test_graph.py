@@ -1,10 +1,12 @@
 """The graph editor in a browser: by keyboard alone, by mouse, and with somebody else at the same graph."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from postmortem.accounts.models import Role
-from postmortem.review.factors import add_factor
+from postmortem.review.factors import add_factor, connect
 from tests.builders import make_change, make_incident, make_person
 from tests.review.builders import make_finding
 
@@ -74,3 +76,45 @@ def test_the_mouse_connects_and_others_edits_arrive(page, live_server, incident)
     page.get_by_role("button", name="Add it").first.click()
     expect(page.locator("g.node")).to_have_count(4)
     assert incident.factors.filter(change__external_id="retrieval-1").exists()
+
+
+def test_a_large_graph_is_searched_folded_and_fills_the_window(page, live_server, incident):
+    by = incident.created_by
+    last = add_factor(incident=incident, by=by, kind="trigger", layer="model", text="Condition 0")
+    impact = incident.factors.get(kind="impact")
+    connect(cause=last, effect=impact, by=by)
+    for count in range(1, 30):
+        layer = ("model", "prompt", "retrieval")[count % 3]
+        last = add_factor(
+            incident=incident, by=by, kind="trigger", layer=layer, text=f"Condition {count}",
+            leads_to=impact if count % 10 == 0 else last,
+        )  # fmt: skip
+    sign_in(page, live_server, by)
+    page.goto(f"{live_server.url}/incidents/{incident.number}/graph/")
+    expect(page.locator("g.node")).to_have_count(31)
+    page.locator("g.node.impact").focus()
+    page.keyboard.press("/")
+    page.keyboard.type("condition 27")
+    expect(page.locator("#graph-found")).to_have_text("1 of 31")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("g.node.chosen:focus")).to_have_attribute("aria-label", re.compile("Condition 27"))
+    expect(page.locator("g.node.dim").first).to_be_attached()
+    page.keyboard.press("f")
+    expect(page.locator("g.node")).to_have_count(11)
+    page.keyboard.press("f")
+    expect(page.locator("g.node")).to_have_count(31)
+    page.get_by_role("button", name="Prompt", exact=False).first.click()
+    expect(page.locator("g.node")).to_have_count(21)
+    assert page.locator("g.edge.bridge").count() == 9
+    page.get_by_role("button", name="Whole window").click()
+    box = page.locator("#graph-editor").bounding_box()
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 1280, 900)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#graph-editor') !== null")
+    page.locator("g.node.impact").focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Whole window")).to_be_focused()
+    # Another person's factor arrives into the folded view, too.
+    add_factor(incident=incident, by=make_person("Ana Costa"), kind="trigger", layer="model", text="New", leads_to=last)
+    expect(page.locator("g.node")).to_have_count(22)

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from postmortem.accounts.models import Role
 from postmortem.lib.clock import parse_moment
+from postmortem.review.factors import add_factor, connect
 from postmortem.review.suggesting import ChangeSketch, suggest_factors
 from tests.api.client import Api
 from tests.builders import make_action, make_change, make_incident, make_person
@@ -134,3 +135,25 @@ def test_who_may_only_look_cannot_edit(client, incident):
     assert client.post(reverse("graph-edit", args=[incident.number]), {"act": "undo"}).status_code == 403
     page = client.get(reverse("graph-editor", args=[incident.number])).content.decode()
     assert "data-editable" not in page
+
+
+def test_the_graph_is_told_folded_on_the_page_and_over_rest(client):
+    helen = make_person("Helen Lindqvist", Role.FACILITATOR, email="facilitator@example.org")
+    incident = make_incident(by=helen)
+    first = add_factor(incident=incident, by=helen, kind="trigger", layer="prompt", text="Prompt moved")
+    impact = incident.factors.get(kind="impact")
+    between = add_factor(incident=incident, by=helen, kind="amplifier", layer="model", text="Longer", leads_to=impact)
+    connect(cause=first, effect=between, by=helen)
+    client.force_login(helen)
+    url = reverse("graph-state", args=[incident.number])
+    whole = client.get(url).json()
+    assert whole["total"] == len(whole["nodes"]) == 3 and len(whole["edges"]) == 2
+    shown = client.get(url, {"hide": "model", "around": "x"}).json()
+    assert [node["text"] for node in shown["nodes"]] == ["Prompt moved", impact.text]
+    assert [(edge["id"], edge["claim"]) for edge in shown["edges"]] == [(0, "through 1 folded away")]
+    assert shown["check"] == whole["check"] and shown["total"] == 3
+    assert Api(helen, incident.number).get("./graph/?hide=model")["edges"] == shown["edges"]
+    assert len(Api(helen, incident.number).get(f"./graph/?around={impact.pk}&open=1")["nodes"]) == 3
+    asked = {"act": "update", "id": first.pk, "revision": 1, "kind": "trigger", "layer": "prompt", "text": "Moved"}
+    told = client.post(reverse("graph-edit", args=[incident.number]), asked | {"hide": "model"}).json()
+    assert [node["text"] for node in told["state"]["nodes"]] == ["Moved", impact.text]

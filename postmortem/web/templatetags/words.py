@@ -172,6 +172,12 @@ def answer_words(value: str) -> str:
 
 
 @register.filter
+def indent(depth: int) -> int:
+    """How far a line of an outline is indented: as deep as it is, up to 12."""
+    return min(depth, 12)
+
+
+@register.filter
 def kind_words(value: str) -> str:
     """A stored word with underscores for people."""
     return str(value).replace("_", " ")
