@@ -1,5 +1,6 @@
 """What is proposed for each of the four layers, with the evidence for and against. People decide. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from postmortem.attribution.contrasts import ChangeContrast
@@ -15,6 +16,7 @@ from postmortem.attribution.wording import (
     level_text,
     moment_text,
     movement,
+    movement_text,
     plural,
     probability_text,
     signed,
@@ -28,6 +30,7 @@ HIDDEN_SHARE = 0.25  # a layer is ruled out only if less than this share of the 
 HINT = 0.5  # log Bayes factor from which a change, masked by a larger cause, keeps its layer open
 SUSPECT = 0.05  # from here on a change speaks for its layer
 _MOST_FOR, _MOST_AGAINST = 4, 5
+_MISFIT_FROM = 100  # a Bayes factor beyond it of a change that is no suspect
 
 
 def layer_findings(
@@ -50,6 +53,8 @@ def layer_findings(
             fit, layer=layer, probability=probabilities[layer], hidden=hidden, harm=harm, explained=explained
         )
         speaking = (*_for(fit, layer, explained, onset, signal), *_of_ends(fit, layer, ended, went=True))
+        if verdict == "open" and not speaking:
+            speaking = _why_open(fit, layer, probability=probabilities[layer], hidden=hidden, harm=harm, signal=signal)
         against = _against(fit, layer=layer, explained=explained, onset=onset, signal=signal, hidden=hidden, harm=harm)
         against = (*_of_ends(fit, layer, ended, went=False), *against)
         findings.append(LayerFinding(layer, probabilities[layer], verdict, hidden, speaking, against))
@@ -83,6 +88,58 @@ def _verdict(
     if not has_changes and explained.hypotheses[0].probability < RULED_IN:
         return "open"
     return "ruled_out"
+
+
+def _why_open(
+    fit: Fit, layer: Layer, *, probability: float, hidden: float | None, harm: float, signal: SignalFacts
+) -> tuple[EvidenceText, ...]:
+    """What keeps a layer open that no change of its own speaks for."""
+    own = _of_layer(fit, layer)
+    if not own:
+        return (EvidenceText("Nothing is sure enough to rule out a change of this layer that nobody logged"),)
+    texts = []
+    one, change = max(own, key=lambda pair: pair[0].hint)
+    if one.hint > HINT:
+        factor = f"Bayes factor {math.exp(one.hint):.1f}"
+        if one.hint > math.log(_MISFIT_FROM):
+            factor = f"Bayes factor over {_MISFIT_FROM}, part of which may be misfit of the leading explanation"
+        texts.append(
+            EvidenceText(
+                f"{change_title(change)}: what the other explanations leave over goes with it ({factor}); too little "
+                "to name it, too much to rule the layer out",
+                change.id,
+            )
+        )
+    loose = [change for one, change in own if one.hidden_harm is None]
+    if loose:
+        texts.append(
+            EvidenceText(
+                f"{change_title(loose[0])}: no traffic without it to compare with, so nothing bounds its harm",
+                loose[0].id,
+            )
+        )
+    if hidden is not None and hidden >= HIDDEN_SHARE * harm:
+        texts.append(
+            EvidenceText(
+                f"{amount(hidden, signal)} of harm could still hide in {_one_of(len(own))} (95% bound), beside "
+                f"{movement_text(harm, signal)}"
+            )
+        )
+    if fit.unlogged.layer is None and fit.unlogged.probability / len(Layer) >= SUSPECT / 2:
+        texts.append(
+            EvidenceText(
+                f"A step that no log mentions ({probability_text(fit.unlogged.probability)}) could lie in any layer"
+            )
+        )
+    if not texts:
+        texts.append(
+            EvidenceText(f"Its changes share {probability_text(probability)}; none of them is a suspect by itself")
+        )
+    return tuple(texts[:_MOST_FOR])
+
+
+def _one_of(count: int) -> str:
+    return "its one logged change" if count == 1 else f"one of its {count:,} logged changes"
 
 
 def _row_text(change: ChangeRecord, contrast: ChangeContrast, probability: float, signal: SignalFacts) -> str:
@@ -147,7 +204,7 @@ def _against(
         texts.append(
             EvidenceText(
                 f"At most {amount(hidden, signal)} of the {movement(signal)} of {amount(harm, signal)} could still "
-                f"hide in one of its {plural(len(own), 'logged change')} (95% bound)"
+                f"hide in {_one_of(len(own))} (95% bound)"
             )
         )
     missing = {row.change_id: row.reason for row in fit.reconciliation.never_observed}

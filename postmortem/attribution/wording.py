@@ -99,6 +99,12 @@ def movement(signal: SignalFacts) -> str:
     return "drop" if signal.worse == "lower" else "rise"
 
 
+def movement_text(harm: float, signal: SignalFacts) -> str:
+    """How far the signal went the wrong way: "a drop of 13.2 points", or that it did not."""
+    word = movement(signal)
+    return f"a {word} of {amount(harm, signal)}" if harm > 0 else f"no {word} over all traffic"
+
+
 def plural(count: int, noun: str) -> str:
     """ "1 change", "1,204 traces"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -206,6 +206,16 @@ def test_without_changes_the_layers_stay_open_unless_something_else_explains_it(
     assert {one.verdict for one in result.layers} == {"open"}
 
 
+def test_a_layer_that_stays_open_says_what_keeps_it_open() -> None:
+    quiet = attribute(case(world(), bystanders()))
+    unlogged = attribute(case(world(harm=lambda hours, facets: 0.2 * (hours > 190)), bystanders()))
+    bare = attribute(case(world(), []))
+    left = [(one, result) for result in (quiet, unlogged, bare) for one in result.layers if one.verdict == "open"]
+    assert left and all(one.evidence_for for one, _ in left)
+    said = " ".join(text.text for one, _ in left for text in one.evidence_for)
+    assert "could still hide in" in said and "could lie in any layer" in said and "nobody logged" in said
+
+
 def test_too_few_traces_are_refused_with_what_to_do() -> None:
     with pytest.raises(UserError, match=r"Only 20 of 20 traces carry the signal “success”"):
         attribute(case(world(count=20), bystanders()))

@@ -259,6 +259,17 @@ def test_the_part_that_was_not_named_is_the_largest() -> None:
     )
 
 
+def test_a_change_of_the_inputs_speaks_for_no_layer() -> None:
+    def make(hours: float, dice: np.random.Generator) -> dict[str, Any]:
+        segment = "new" if dice.random() < (0.7 if late(hours) else 0.1) else "old"
+        prompt = "2" if late(hours) and dice.random() < 0.5 else "1"
+        return {"facets": {"prompt_version": prompt, "segment": segment}, "rate": 0.5 if segment == "new" else 0.9}
+
+    found = answer(5, world(make, suspected=Layer.PROMPT, count=3000))
+    assert found.answer == "match" and found.evidence_for[0].endswith("with the inputs")
+    assert found.layer is None and finding_to_json(found, 5)["layer"] is None
+
+
 def test_naming_the_largest_part_is_no_conflation() -> None:
     assert answer(5, _drifting(Layer.MODEL)).answer == "no_match"
 

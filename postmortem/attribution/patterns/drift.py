@@ -190,5 +190,4 @@ def _parts(
 def _answer(
     given: PatternInput, answer: str, sentence: str, layer: Layer | None = None, **fields: object
 ) -> PatternFinding:
-    layer = layer or given.suspected or Layer.INFRASTRUCTURE
     return PatternFinding(NAME, TITLE, layer, answer, sentence, **fields)  # type: ignore[arg-type]

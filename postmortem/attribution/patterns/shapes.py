@@ -153,12 +153,12 @@ class SuggestedAction:
 class PatternFinding:
     """A detector's answer. It decides nothing: it puts evidence before the reviewers, for and against.
 
-    `missing` names what to log next time.
+    `layer` is the one that it speaks for, None if for none; `missing` names what to log next time.
     """
 
     pattern: str
     title: str
-    layer: Layer
+    layer: Layer | None
     answer: Answer
     sentence: str
     numbers: tuple[Number, ...] = ()
@@ -177,7 +177,7 @@ def finding_to_json(finding: PatternFinding, number: int) -> dict[str, Any]:
         "number": number,
         "pattern": finding.pattern,
         "title": finding.title,
-        "layer": finding.layer.value,
+        "layer": finding.layer.value if finding.layer else None,
         "answer": finding.answer,
         "sentence": finding.sentence,
         "numbers": [
