@@ -307,20 +307,12 @@
       refreshing = false;
     }
   }
-  const verbs = {
-    "answer.save": "answered", "evidence.add": "added evidence:", "evidence.remove": "took back evidence:",
-    "evidence.adopt": "adopted evidence:", "edge.update": "connected", "edge.remove": "disconnected", "review.sign": "signed", "timeline.add": "noted on the timeline:", "verdict.decide": "decided", "factor.add": "added the factor",
-    "factor.update": "changed the factor", "factor.remove": "removed the factor",
-    "meeting.start": "started a meeting:", "meeting.move": "moved on to", "meeting.decision": "noted:", "meeting.end": "ended the meeting",
-    "action.add": "added the action", "action.update": "changed the action",
-  };
   function tell(change) {
     if (change.id <= lastChange) return;
     lastChange = change.id;
     if (change.by_id !== me) {
       const line = document.getElementById("others");
-      const words = verbs[change.action] || change.action.replaceAll(/[._]/g, " ");
-      if (line) line.textContent = `${change.at.slice(11, 16)} ${change.by || "Somebody"} ${words} ${change.subject}`.slice(0, 140);
+      if (line) line.textContent = `${change.at.slice(11, 16)} ${change.by || "Somebody"} ${change.words} ${change.subject}`.slice(0, 140);
     }
     refreshSoon();
   }
@@ -374,6 +366,9 @@
       const left = Number(clock.dataset.clock) - (Date.now() - Number(clock.dataset.since || (clock.dataset.since = Date.now()))) / 1000;
       clock.textContent = shown(left);
       clock.classList.toggle("alert", left < 0);
+    }
+    for (const one of document.querySelectorAll("[data-ticks]")) {
+      one.textContent = shown(Number(one.dataset.ticks) + (Date.now() - Number(one.dataset.since || (one.dataset.since = Date.now()))) / 1000);
     }
   }, 1000);
 

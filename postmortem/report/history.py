@@ -55,9 +55,8 @@ _VERBS = {
     "action.plan": "planned the verification of",
     "review.sign": "signed", "review.unsign": "took back the signature on", "report.publish": "published",
     "meeting.start": "started the meeting", "meeting.move": "moved the meeting on to",
-    "meeting.decision": "noted a decision under", "meeting.undecide": "struck a decision under",
+    "meeting.decision": "noted the decision", "meeting.undecide": "struck the decision",
     "meeting.end": "ended the meeting", "meeting.resume": "went on with the meeting",
-    "meeting.settle": "settled", "meeting.unsettle": "opened again",
     "answer.version": "changed the version of the questions to", "annex.edit": "changed the",
     "changes.correct": "corrected in the ledger", "changes.merge": "merged into another entry",
     "changes.unmerge": "took out of a merge", "changes.delete": "deleted from the ledger",
@@ -75,6 +74,10 @@ _VERBS = {
 
 _FOR_UNDO = ("id", "key", "item", "written_at")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+# Concerns are raised quietly: no page may say that somebody raised one, or that there was one to settle.
+QUIET = ("meeting.concern", "meeting.settle", "meeting.unsettle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +149,7 @@ def people_in_history(incident: Incident) -> QuerySet[Person]:
 
 def _entries(incident: Incident, person: Person | None, kind: str) -> QuerySet[AuditEntry]:
     rows = AuditEntry.objects.filter(incident_number=incident.number).select_related("person").order_by("-at", "-id")
-    # Concerns are for the facilitator alone.
-    rows = rows.exclude(action="meeting.concern")
+    rows = rows.exclude(action__in=QUIET)
     if person is not None:
         rows = rows.filter(person=person)
     if kind in KINDS:
@@ -169,6 +171,11 @@ def _versions(incident: Incident, person: Person | None) -> QuerySet[TextVersion
         rows = rows.filter(written_by=person)
     previous = earlier.order_by("-begun_at", "-id").values("text")[:1]
     return rows.annotate(previous=Subquery(previous)).order_by("-begun_at", "-id")
+
+
+def verb_of(action: str) -> str:
+    """A recorded action as a verb for "Priya … the title": "changed the record"."""
+    return _VERBS.get(action, action.replace(".", " ").replace("_", " "))
 
 
 def _cursor(before: str) -> tuple[datetime | None, int, int]:
@@ -196,7 +203,7 @@ def _of_entry(entry: AuditEntry, undone: set[int]) -> HistoryLine:
         at=entry.at,
         by=entry.person.name if entry.person else "",
         action=entry.action,
-        words=_VERBS.get(entry.action, entry.action.replace(".", " ").replace("_", " ")),
+        words=verb_of(entry.action),
         subject=entry.subject,
         fields=_changes_of(entry),
         may_undo=may_undo(entry) and entry.pk not in undone,

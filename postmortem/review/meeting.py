@@ -37,6 +37,11 @@ class AgendaItem:
     position: int
 
     @property
+    def layer(self) -> str:
+        """The page of the checklist that belongs to the item: a layer's or that of detection, else ""."""
+        return self.key if self.key == "detection" or self.key in set(Layer) else ""
+
+    @property
     def left_seconds(self) -> int:
         """Planned time that is left; negative when the item runs over."""
         return self.planned_seconds - self.spent_seconds
@@ -190,7 +195,7 @@ def note_decision(*, meeting: Meeting, by: Person, text: str) -> MeetingNote:
         note = MeetingNote.objects.create(
             meeting=_still_open(meeting), kind=MeetingNote.Kind.DECISION, item=_item(meeting), text=text, written_by=by
         )
-        _tell(meeting.incident, by, "meeting.decision", note.item, note.pk, after=_decision_values(note))
+        _tell(meeting.incident, by, "meeting.decision", note.text, note.pk, after=_decision_values(note))
     return note
 
 
@@ -202,7 +207,7 @@ def take_back_decision(*, note: MeetingNote, by: Person) -> None:
     with transaction.atomic():
         deleted, _ = MeetingNote.objects.filter(pk=pk, kind=MeetingNote.Kind.DECISION).delete()
         if deleted:
-            _tell(incident, by, "meeting.undecide", note.item, pk, before=_decision_values(note))
+            _tell(incident, by, "meeting.undecide", note.text, pk, before=_decision_values(note))
 
 
 def restore_decision(*, incident: Incident, by: Person, values: dict[str, Any], pk: int) -> MeetingNote:
@@ -219,7 +224,7 @@ def restore_decision(*, incident: Incident, by: Person, values: dict[str, Any], 
             pk=pk, meeting=meeting, kind=MeetingNote.Kind.DECISION, item=values["item"], text=values["text"],
             written_by_id=values["written_by_id"], written_at=values["written_at"],
         )  # fmt: skip
-        _tell(incident, by, "meeting.decision", note.item, note.pk, after=values)
+        _tell(incident, by, "meeting.decision", note.text, note.pk, after=values)
     return note
 
 

@@ -19,6 +19,7 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import visible_incidents
 from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import EditConflict, UserError
+from postmortem.report.history import QUIET, verb_of
 from postmortem.review import meeting as meetings
 from postmortem.review.shared_text import TextState, read_text, read_texts, save_text
 from postmortem.review.text_patch import TextPatch, apply_patch, patch_between
@@ -28,8 +29,7 @@ _BEAT_SECONDS = 12.0  # a comment this often keeps proxies from closing the stre
 _WHOLE_EVERY = 32  # revisions after which a text is told whole
 _MOST_TOLD = 500
 _STREAM_SECONDS = 900.0  # then the browser connects again, and rights are read anew
-# Concerns are raised quietly: no page may say that somebody raised one.
-_QUIET = {"begin import", "finish import", "meeting.concern", "meeting.settle"}
+_QUIET = {"begin import", "finish import", *QUIET}
 
 
 @require_GET
@@ -208,6 +208,7 @@ def _change(entry: AuditEntry) -> dict[str, Any]:
         "by": entry.person.name if entry.person else "",
         "by_id": entry.person_id,
         "action": entry.action,
+        "words": verb_of(entry.action),
         "subject": entry.subject,
         "at": format_moment(entry.at),
     }

@@ -7,13 +7,12 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may
 from postmortem.lib.errors import UserError
-from postmortem.lib.layers import LAYERS
 from postmortem.review import meeting as meetings
 from postmortem.review.models import Meeting, MeetingNote
 from postmortem.review.selectors import layer_summaries, review_order
@@ -77,6 +76,15 @@ def decision(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @require_POST
+def strike(request: HttpRequest, number: str, pk: int) -> HttpResponse:
+    """Strike a decision that was noted in error; the history keeps it and takes the striking back."""
+    incident = open_incident(request, number, Capability.REVIEW)
+    decisions = MeetingNote.objects.select_related("meeting__incident").filter(kind=MeetingNote.Kind.DECISION)
+    note = get_object_or_404(decisions, pk=pk, meeting__incident=incident)
+    return _tried(request, incident, lambda: meetings.take_back_decision(note=note, by=request.user))
+
+
+@require_POST
 def notes(request: HttpRequest, number: str) -> HttpResponse:
     """Save the meeting's notes without a script; what others wrote meanwhile is merged."""
     incident = open_incident(request, number, Capability.REVIEW)
@@ -106,10 +114,11 @@ def concern(request: HttpRequest, number: str) -> HttpResponse:
 
 @require_POST
 def settle(request: HttpRequest, number: str, pk: int) -> HttpResponse:
-    """Mark a concern as dealt with."""
+    """Mark a concern as dealt with, or as open again."""
     incident = open_incident(request, number, Capability.MANAGE)
     note = get_object_or_404(MeetingNote.objects.select_related("meeting__incident"), pk=pk, meeting__incident=incident)
-    return _tried(request, incident, lambda: meetings.settle_concern(note=note, by=request.user))
+    settled = not request.POST.get("again")
+    return _tried(request, incident, lambda: meetings.settle_concern(note=note, by=request.user, settled=settled))
 
 
 def _render(
@@ -120,6 +129,7 @@ def _render(
         "meeting": meeting,
         "lengths": _MINUTES,
         "concern_form": concern_form or ConcernForm(initial={"named": True}),
+        "on_screen": bool(request.GET.get("screen")),
         "may_lead": may(request.user, Capability.MANAGE, incident),
         "earlier": _earlier(incident, request),
         "summaries": review_order(layer_summaries(incident), incident.suspected_layer),
@@ -127,11 +137,9 @@ def _render(
     if meeting is not None:
         state = meetings.meeting_state(meeting)
         notes = list(meetings.meeting_notes(meeting, request.user))
-        current = state.current
         context |= {
             "state": state,
-            "current": current,
-            "current_layer": current.key if current and current.key in LAYERS else "",
+            "current": state.current,
             "decisions": [note for note in notes if note.kind == MeetingNote.Kind.DECISION],
             "concerns": [note for note in notes if note.kind == MeetingNote.Kind.CONCERN],
             "notes": read_text(incident, MEETING_NOTES),
@@ -156,7 +164,8 @@ def _tried(request: HttpRequest, incident: Incident, act: Callable[[], object]) 
         act()
     except UserError as error:
         messages.error(request, str(error))
-    return redirect("meeting", incident.number)
+    screen = "?screen=1" if "screen=1" in request.headers.get("referer", "")[-200:] else ""
+    return redirect(reverse("meeting", args=[incident.number]) + screen)
 
 
 def _running(incident: Incident) -> Meeting:
@@ -176,6 +185,7 @@ urlpatterns = [
     path(_ROOT + "start/", start, name="meeting-start"),
     path(_ROOT + "move/", move, name="meeting-move"),
     path(_ROOT + "decision/", decision, name="meeting-decision"),
+    path(_ROOT + "decision/<int:pk>/strike/", strike, name="meeting-strike"),
     path(_ROOT + "notes/", notes, name="meeting-notes"),
     path(_ROOT + "concern/", concern, name="meeting-concern"),
     path(_ROOT + "concern/<int:pk>/settle/", settle, name="meeting-settle"),

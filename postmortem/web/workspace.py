@@ -15,6 +15,7 @@ from postmortem.incidents.selectors import get_incident
 from postmortem.lib.layers import LAYERS
 from postmortem.report.gate import GateRule, next_step
 from postmortem.report.selectors import gate
+from postmortem.review.meeting import AgendaItem, meeting_state, open_meeting
 from postmortem.review.proposals import heard_order, proposed_verdict
 from postmortem.traces.selectors import evidence_counts
 
@@ -43,6 +44,7 @@ class Workspace:
     may: dict[str, bool]
     published: bool
     layer_order: tuple[str, ...] = ()
+    meeting: AgendaItem | None = None  # what the meeting that is going on discusses now
 
     @property
     def missing(self) -> list[tuple[GateRule, str]]:
@@ -99,6 +101,7 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
         .values_list("person__name", flat=True)
         .first()
     )
+    talk = open_meeting(incident)
     allowed = capabilities(person, incident)
     stages = []
     for name, label, key, route in _STAGES:
@@ -117,6 +120,7 @@ def build_workspace(incident: Incident, person: Person) -> Workspace:
         facilitator=facilitator or "",
         may={capability.name.lower(): capability in allowed for capability in Capability},
         published=published,
+        meeting=meeting_state(talk).current if talk else None,
     )
 
 

@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from postmortem.accounts.listener import RESYNC, Listener
-from postmortem.accounts.models import AuditEntry
+from postmortem.accounts.models import AuditEntry, Role
 from postmortem.incidents.models import Visibility
 from postmortem.incidents.services import add_timeline_entry
 from postmortem.lib.clock import utc_now
+from postmortem.lib.layers import Layer
 from postmortem.review import meeting as meetings
 from postmortem.review.shared_text import read_text, save_text
 from postmortem.web import live
@@ -206,3 +207,43 @@ def test_pages_hear_what_changed_since_they_were_told_and_now_and_then_the_whole
     assert "text" in told[0] and told[0]["revision"] == 1
     assert told[1]["put"] == "1\n" and told[1]["from"] == 1 and "text" not in told[1]
     assert [one["revision"] for one in told if "text" in one] == [1, 32]
+
+
+@pytest.mark.django_db
+def test_the_shared_screen_shows_no_concern_and_every_page_what_is_discussed():
+    incident = make_incident(suspected_layer="model")
+    client = _signed_in(incident.created_by)
+    page = reverse("meeting", args=[incident.number])
+    meeting = meetings.start_meeting(incident=incident, by=incident.created_by, layers=[Layer.RETRIEVAL])
+    concern = meetings.raise_concern(meeting=meeting, by=make_person("Ana Ruiz"), text="We skip the judge")
+    assert "We skip the judge" in client.get(page).content.decode()
+    screen = client.get(page, {"screen": "1"}).content.decode()
+    assert "We skip the judge" not in screen and "quiet" not in screen.split("<main")[1].replace('class="quiet', "")
+    for again in ("", "1"):
+        client.post(reverse("meeting-settle", args=[incident.number, concern.pk]), {"again": again})
+        concern.refresh_from_db()
+        assert (concern.settled_at is None) == bool(again)
+    moved = client.post(
+        reverse("meeting-move", args=[incident.number]), {"position": "1", "revision": "1"},
+        headers={"referer": f"http://testserver{page}?screen=1"},
+    )  # fmt: skip
+    assert moved.url == f"{page}?screen=1"
+    rail = client.get(reverse("evidence", args=[incident.number])).content.decode()
+    assert "In the meeting" in rail and reverse("review-layer", args=[incident.number, "retrieval"]) in rail
+    assert "concern" not in client.get(reverse("history", args=[incident.number])).content.decode().split("<main")[1]
+
+
+@pytest.mark.django_db
+def test_a_decision_is_struck_and_the_history_takes_that_back():
+    incident = make_incident()
+    client = _signed_in(incident.created_by)
+    meeting = meetings.start_meeting(incident=incident, by=incident.created_by, layers=[])
+    note = meetings.note_decision(meeting=meeting, by=incident.created_by, text="Roll back")
+    viewer = _signed_in(make_person("Vic", Role.VIEWER))
+    strike = reverse("meeting-strike", args=[incident.number, note.pk])
+    assert viewer.post(strike).status_code == 403
+    client.post(strike)
+    assert not meeting.notes.exists()
+    entry = AuditEntry.objects.get(action="meeting.undecide")
+    client.post(reverse("history-undo", args=[incident.number, entry.pk]))
+    assert meeting.notes.get().text == "Roll back"
