@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "postmortem.web.preparing.PrepareFirst",
 ]
 
 ROOT_URLCONF = "postmortem.urls"

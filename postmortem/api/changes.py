@@ -1,13 +1,15 @@
 """The change logs: the ledger, one entry, a file, what the join says."""
 
-from drf_spectacular.utils import extend_schema
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.api.base import IncidentView
-from postmortem.api.evidence import FileSerializer, RunSerializer, uploaded
+from postmortem.api.evidence import EvidenceFileSerializer, FaultSerializer, RunSerializer, uploaded
 from postmortem.changes import selectors, services
 from postmortem.changes.models import Change
 from postmortem.changes.parse import read_change
@@ -84,6 +86,18 @@ class OutcomeSerializer(serializers.Serializer):
     notes = serializers.ListField(child=serializers.CharField())
 
 
+class FileOutcomeSerializer(OutcomeSerializer):
+    """What an import of a file did; `faults` are the first of the entries that were left out."""
+
+    left_out = serializers.IntegerField(help_text="Entries of the file that could not be read.")
+    faults = serializers.SerializerMethodField()
+
+    @extend_schema_field(FaultSerializer(many=True))
+    def get_faults(self, outcome: services.FileOutcome) -> list[dict[str, Any]]:
+        """Each with its line and sentence."""
+        return [{"line": line, "sentence": sentence} for line, sentence in outcome.faults]
+
+
 class NeverObservedSerializer(serializers.Serializer):
     """Logged but never observed."""
 
@@ -144,17 +158,18 @@ class ChangesView(IncidentView):
 class ChangesFileView(IncidentView):
     """A change log as a file."""
 
-    serializer_class = FileSerializer
+    serializer_class = EvidenceFileSerializer
     parser_classes = (MultiPartParser, FormParser)
 
-    @extend_schema(request={"multipart/form-data": FileSerializer}, responses=OutcomeSerializer)
+    @extend_schema(request={"multipart/form-data": EvidenceFileSerializer}, responses=FileOutcomeSerializer)
     def post(self, request: Request, number: str) -> Response:
-        """JSONL or CSV; importing twice adds nothing."""
+        """JSONL or CSV; importing twice adds nothing. With `keep_good`, entries that cannot be read are left out."""
         name, data = uploaded(self)
         outcome = services.import_changes(
-            feature=self.incident.feature, by=self.person, filename=name, data=data, incident=self.incident
-        )
-        return Response(OutcomeSerializer(outcome).data)
+            feature=self.incident.feature, by=self.person, filename=name, data=data, incident=self.incident,
+            keep_good=self.body(EvidenceFileSerializer)["keep_good"],
+        )  # fmt: skip
+        return Response(FileOutcomeSerializer(outcome).data)
 
 
 class OneChangeView(IncidentView):

@@ -10,10 +10,17 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
 from postmortem.lib.errors import EditConflict, UserError
+from postmortem.pipeline.services import prepare_later
+from postmortem.traces.stored_columns import ColumnsMissing
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """The product's own errors as 400, 403, 404 and 409; the rest as REST framework has it, never as HTML."""
+    """The product's own errors as 400, 403, 404, 409 and 503; the rest as REST framework has it, never as HTML."""
+    if isinstance(exc, ColumnsMissing):
+        prepare_later(exc.incident_id, context["request"].user)
+        answer = _answer(status.HTTP_503_SERVICE_UNAVAILABLE, str(exc))
+        answer["Retry-After"] = "5"
+        return answer
     if isinstance(exc, EditConflict):
         return _answer(status.HTTP_409_CONFLICT, str(exc), current=exc.current, revision=exc.revision)
     if isinstance(exc, UserError):

@@ -54,9 +54,16 @@ class FileSerializer(serializers.Serializer):
 
 
 class EvidenceFileSerializer(FileSerializer):
-    """One evidence file; with `keep_good` rows that cannot be read are left out and told, else they refuse the file."""
+    """One file; with `keep_good` entries that cannot be read are left out and told, else they refuse the file."""
 
     keep_good = serializers.BooleanField(required=False, default=False)
+
+
+class FaultSerializer(serializers.Serializer):
+    """An entry of a file that was left out."""
+
+    line = serializers.IntegerField()
+    sentence = serializers.CharField()
 
 
 class RunSerializer(serializers.ModelSerializer):

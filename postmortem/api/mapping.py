@@ -11,7 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from postmortem.api.base import ApiView, IncidentView
-from postmortem.api.evidence import EvidenceImportSerializer, FileSerializer, RunSerializer, uploaded_file
+from postmortem.api.evidence import (
+    EvidenceImportSerializer,
+    FaultSerializer,
+    FileSerializer,
+    RunSerializer,
+    uploaded_file,
+)
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import services
@@ -49,13 +55,6 @@ class MappedFileSerializer(FileSerializer):
     mapping = serializers.CharField(required=False, max_length=200_000)
     saved = serializers.CharField(required=False, max_length=120)
     keep_good = serializers.BooleanField(required=False, default=False)
-
-
-class FaultSerializer(serializers.Serializer):
-    """A row that was left out."""
-
-    line = serializers.IntegerField()
-    sentence = serializers.CharField()
 
 
 class MappedOutcomeSerializer(serializers.Serializer):

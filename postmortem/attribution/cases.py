@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from postmortem.attribution.shapes import AttributionCase, Span
-from postmortem.changes.parse import parse_changes
+from postmortem.changes.log_files import parse_changes
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError

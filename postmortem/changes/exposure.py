@@ -13,7 +13,7 @@ none of the logged changes; reconcile.py reports it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -40,6 +40,8 @@ DEFAULT_CANARY_SHARE = 0.1  # for a canary whose log does not say how large it w
 
 Floats = npt.NDArray[np.float64]
 _Group = tuple[Mapping[str, str], npt.NDArray[np.intp]]
+_Lineage = tuple[list[ChangeRecord], list[VersionState]]
+_Part = tuple[npt.NDArray[np.intp], float, Mapping[str, str], _Lineage | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +128,97 @@ def exposure_of_cells(changes: Sequence[ChangeRecord], cells: Cells) -> Exposure
     return ExposureMatrix(shares, basis)
 
 
+@dataclass(slots=True)
+class ExposureTotals:
+    """What a ledger says of one change: sums over the traces of its exposure.
+
+    `expected` is Σ share. `exposed` and `in_scope` count traces by basis (positions in BASES), those with a share
+    above 0 and all that are in scope. `last_observed` is when the last trace ran whose version is recorded (seconds
+    since 1970, −∞ without any), `observed_exposed` whether any such trace ran on the change.
+    """
+
+    expected: float = 0.0
+    exposed: Floats = field(default_factory=lambda: np.zeros(len(BASES)))
+    in_scope: Floats = field(default_factory=lambda: np.zeros(len(BASES)))
+    last_observed: float = -np.inf
+    observed_exposed: bool = False
+
+    def add_step(self, share: float, basis: int, before: int, after: int) -> None:
+        """Traces with share 0 `before` a moment and `share` with its basis `after` it, all by the clock."""
+        self.in_scope[INFERRED] += before
+        self.in_scope[basis] += after
+        self.exposed[basis] += after
+        self.expected += share * after
+
+    def add(self, shares: Floats, basis: npt.NDArray[np.uint8], seconds: Floats, count: npt.NDArray[np.int64]) -> None:
+        """Cells in order of time."""
+        running = shares > 0
+        self.expected += float(shares @ count)
+        self.in_scope += np.bincount(basis, count, len(BASES))
+        self.exposed += np.bincount(basis[running], count[running], len(BASES))
+        observed = basis == OBSERVED
+        if observed.any():
+            last = observed.size - 1 - int(np.argmax(observed[::-1]))
+            self.last_observed = max(self.last_observed, float(seconds[last]))
+            self.observed_exposed |= bool(running[observed].any())
+
+
+def exposure_totals(changes: Sequence[ChangeRecord], cells: Cells) -> Iterator[ExposureTotals]:
+    """The sums of `exposure_columns` change by change, for cells in order of time.
+
+    A change that came at once, with no version to go by, costs one look for its moment in each group of cells.
+    """
+    held: dict[int, tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
+    for change, parts in _parts(changes, cells):
+        totals = ExposureTotals()
+        for rows, in_scope, facets, lineage in parts:
+            if id(rows) not in held:  # groups live as long as this generator does
+                count = cells.count[rows]
+                held[id(rows)] = cells.seconds[rows], count, np.concatenate([[0], np.cumsum(count)])
+            seconds, count, running = held[id(rows)]
+            if lineage is None and (change.rollout == "instant" or change.until <= change.at):
+                before = int(running[np.searchsorted(seconds, change.until.timestamp(), side="left")])
+                sure = INFERRED if in_scope == 1.0 else EXPECTED
+                totals.add_step(in_scope, sure, before, int(running[-1]) - before)
+            else:
+                totals.add(*_of_part(change, in_scope, facets, lineage, seconds), seconds, count)
+        yield totals
+
+
 def exposure_columns(changes: Sequence[ChangeRecord], cells: Cells) -> Iterator[tuple[Floats, npt.NDArray[np.uint8]]]:
     """`exposure_of_cells` change by change, as (shares, basis): a thousand changes need no more memory than one."""
     size = cells.seconds.size
+    for change, parts in _parts(changes, cells):
+        shares, basis = np.zeros(size), np.full(size, OUTSIDE, dtype=np.uint8)
+        for rows, in_scope, facets, lineage in parts:
+            shares[rows], basis[rows] = _of_part(change, in_scope, facets, lineage, cells.seconds[rows])
+        yield shares, basis
+
+
+def _parts(changes: Sequence[ChangeRecord], cells: Cells) -> Iterator[tuple[ChangeRecord, list[_Part]]]:
+    """Each change with the groups of cells in its scope."""
     groups, lineages = _Groups(changes, cells), _Lineages(changes)
     versioned: dict[str, list[ChangeRecord]] = {}
     for change in changes:
         if change.facet and change.to_version:
             versioned.setdefault(change.facet, []).append(change)
     for change in changes:
-        shares, basis = np.zeros(size), np.full(size, OUTSIDE, dtype=np.uint8)
         is_versioned = bool(change.facet and change.to_version)
         peers = versioned[change.facet or ""] if is_versioned else [change]
-        for number, (facets, rows) in enumerate(groups.of(peers) if size else ()):
-            in_scope = scope_share(change, facets)
-            if in_scope == 0.0:
-                continue
-            if is_versioned:
-                lineage = lineages.of(change.facet or "", number, facets)
-                shares[rows], basis[rows] = _of_version(change, in_scope, facets, lineage, cells.seconds[rows])
-            else:
-                shares[rows], basis[rows] = _by_clock(in_scope * _rollout_shares(change, cells.seconds[rows], facets))
-        yield shares, basis
+        parts: list[_Part] = []
+        for number, (facets, rows) in enumerate(groups.of(peers) if cells.seconds.size else ()):
+            if in_scope := scope_share(change, facets):
+                lineage = lineages.of(change.facet or "", number, facets) if is_versioned else None
+                parts.append((rows, in_scope, facets, lineage))
+        yield change, parts
+
+
+def _of_part(
+    change: ChangeRecord, in_scope: float, facets: Mapping[str, str], lineage: _Lineage | None, seconds: Floats
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    if lineage is not None:
+        return _of_version(change, in_scope, facets, lineage, seconds)
+    return _by_clock(in_scope * _rollout_shares(change, seconds, facets))
 
 
 def mentioned_values(changes: Sequence[ChangeRecord]) -> dict[str, set[str]]:
@@ -202,7 +273,7 @@ def _of_version(
     change: ChangeRecord,
     in_scope: float,
     facets: Mapping[str, str],
-    lineage: tuple[list[ChangeRecord], list[VersionState]],
+    lineage: _Lineage,
     seconds: Floats,
 ) -> tuple[Floats, npt.NDArray[np.uint8]]:
     """Shares and basis of cells with the same facets, for a change that moves a version."""
@@ -287,9 +358,9 @@ class _Lineages:
 
     def __init__(self, changes: Sequence[ChangeRecord]) -> None:
         self._changes = changes
-        self._known: dict[tuple[str, int], tuple[list[ChangeRecord], list[VersionState]]] = {}
+        self._known: dict[tuple[str, int], _Lineage] = {}
 
-    def of(self, facet: str, group: int, facets: Mapping[str, str]) -> tuple[list[ChangeRecord], list[VersionState]]:
+    def of(self, facet: str, group: int, facets: Mapping[str, str]) -> _Lineage:
         """Entries of the lineage in the order of the log, and the versions they make."""
         if (facet, group) not in self._known:
             entries = _entries(facet, facets, self._changes)

@@ -1,15 +1,8 @@
-"""Change logs in the open format, as JSONL or CSV. A file with one bad line is refused whole."""
+"""One change in the open format: its fields checked, and written again. Files of them are read by `log_files`."""
 
-import csv
-import gzip
-import io
 import json
-import re
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any
 
 from postmortem.changes.records import ChangeRecord
@@ -17,11 +10,7 @@ from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json
 from postmortem.lib.layers import LAYERS, Layer
-from postmortem.traces.values import clean
 
-MAX_FILE_BYTES = 20 * 1024 * 1024
-MAX_LINE_CHARACTERS = 64 * 1024
-MAX_CHANGES = 20_000
 MAX_SCOPE_FACETS = 20
 MAX_DETAILS_CHARACTERS = 20_000
 MAX_SCOPE_VALUES = 500
@@ -30,68 +19,8 @@ _LONGEST = {
     "id": 200, "facet": 80, "to_version": 200, "from_version": 200, "summary": 300, "actor": 200, "link": 1000,
     "layer": 40, "rollout": 40, "at": 60, "until": 60,
 }  # fmt: skip
-_CSV_COLUMNS = (*_LONGEST, "scope", "stages", "canary_share", "is_rollback")
+COLUMNS = (*_LONGEST, "scope", "stages", "canary_share", "is_rollback")
 _LONGEST_VALUE = 200
-_ZONE = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedChange:
-    """One change of a file, the bytes it was written in (with the header for CSV) and its first line, from 1."""
-
-    record: ChangeRecord
-    raw: bytes
-    line: int
-    without_zone: bool = False  # a time of it says of no zone and was read as UTC
-
-
-def parse_changes(data: bytes, filename: str) -> list[ParsedChange]:
-    """Read a change log. `.csv` is CSV with a header line, anything else JSONL; either may be gzipped.
-
-    A repeated line counts once. Raises UserError with one sentence that names file, line and field of the first fault.
-    """
-    what = PurePath(filename).name[:80] or "The change log"
-    try:
-        return _parsed(data, filename)
-    except UserError as error:
-        said = str(error)
-        said = f"{what}, l{said[1:]}" if said.startswith("Line ") else said.replace("The change log", what, 1)
-        raise UserError(said) from error
-
-
-def _parsed(data: bytes, filename: str) -> list[ParsedChange]:
-    name = filename.lower().removesuffix(".gz")
-    if data[:2] == b"\x1f\x8b":
-        data = _unzip(data)
-    if len(data) > MAX_FILE_BYTES:
-        megabytes = MAX_FILE_BYTES // 1024 // 1024
-        raise UserError(f"The change log is larger than {megabytes} MB; split it into several files.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"Line {line}: this is not UTF-8 text; save the change log as UTF-8.") from error
-    rows = _csv_rows(text) if name.endswith(".csv") else _json_rows(text)
-    parsed: list[ParsedChange] = []
-    seen: dict[str, ParsedChange] = {}
-    for line, fields, raw in rows:
-        try:
-            change = ParsedChange(read_change(fields), raw, line, _without_zone(fields))
-        except UserError as error:
-            raise UserError(f"Line {line}: {error}") from error
-        first = seen.setdefault(change.record.id, change)
-        if first is change:
-            parsed.append(change)
-        elif first.record != change.record:
-            raise UserError(
-                f"Line {line}: the id “{change.record.id}” is already used in line {first.line} for another change; "
-                "give each change its own id."
-            )
-        if len(parsed) > MAX_CHANGES:
-            raise UserError(f"The change log has more than {MAX_CHANGES:,} changes; split it into several files.")
-    if not parsed:
-        raise UserError("The change log holds no changes; write one change a line.")
-    return parsed
 
 
 def read_change(fields: Mapping[str, Any]) -> ChangeRecord:
@@ -139,91 +68,9 @@ def describe(
     return f"{target} {moved}"[:300]
 
 
-def _unzip(data: bytes) -> bytes:
-    """At most one byte more than the largest file, so that a small archive cannot fill the memory."""
-    try:
-        with gzip.open(io.BytesIO(data)) as file:
-            return file.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError("The change log breaks off or is damaged inside its gzip; pack or copy it again.") from error
-
-
-def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        written = line.strip()
-        if not written:
-            continue
-        if len(written) > MAX_LINE_CHARACTERS:
-            raise UserError(f"Line {number}: longer than {MAX_LINE_CHARACTERS:,} characters; a change fits in less.")
-        try:
-            fields = json.loads(written, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
-        except _Twice as error:
-            raise UserError(f"Line {number}: the field “{str(error)[:60]}” comes twice; write it once.") from error
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"Line {number}: this is not JSON; write one change a line as a JSON object.") from error
-        if not isinstance(fields, dict):
-            raise UserError(f'Line {number}: this is not a JSON object; write one change a line like {{"id": …}}.')
-        yield number, fields, written.encode()
-
-
-class _Twice(Exception):
-    """A key comes twice in one object; its text is the key."""
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(clean(next(name for place, name in enumerate(names) if name in names[:place])))
-    return found
-
-
-def _without_zone(fields: Mapping[str, Any]) -> bool:
-    times = (fields.get(name) for name in ("at", "until"))
-    return any(isinstance(time, str) and time.strip() and not _ZONE.search(time.strip()) for time in times)
-
-
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """NaN and infinities are no JSON."""
     raise ValueError(name)
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:
-    lines = text.splitlines(keepends=True)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    header_end = done = 0
-    try:
-        for row in reader:
-            start, done = done, reader.line_num
-            if not any(cell.strip() for cell in row):
-                continue
-            if not header:
-                header, header_end = _csv_header(row, start + 1), done
-                continue
-            if len(row) != len(header):
-                raise UserError(
-                    f"Line {start + 1}: {len(row)} values for {len(header)} columns; quote values with commas."
-                )
-            cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if cell.strip()}
-            if sum(map(len, row)) > MAX_LINE_CHARACTERS:
-                raise UserError(f"Line {start + 1}: longer than {MAX_LINE_CHARACTERS:,} characters.")
-            raw = "".join([*lines[:header_end], *lines[start:done]])
-            yield start + 1, cells, raw.encode()
-    except csv.Error as error:
-        raise UserError(f"Line {done + 1}: this is not CSV ({error}); check the quotes.") from error
-
-
-def _csv_header(row: list[str], line: int) -> list[str]:
-    names = [name.strip().lower() for name in row]
-    missing = [name for name in ("id", "layer", "at") if name not in names]
-    if missing:
-        raise UserError(
-            f"Line {line}: the column “{missing[0]}” is missing; the first line names the columns: "
-            f"{', '.join(_CSV_COLUMNS)}."
-        )
-    if len(set(names)) != len(names):
-        raise UserError(f"Line {line}: a column is named twice; give each column its own name.")
-    return names
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -356,7 +203,7 @@ def _details(fields: Mapping[str, Any]) -> dict[str, Any]:
     if value is None or value == "":
         return {}
     try:
-        found = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        found = json.loads(value, parse_constant=refuse_constant) if isinstance(value, str) else value
         written = json.dumps(found, allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError("the field “details” is not JSON.") from error

@@ -8,7 +8,7 @@ from math import lgamma, log
 import numpy as np
 import numpy.typing as npt
 
-from postmortem.changes.exposure import OBSERVED, OUTSIDE, ExposureMatrix, exposure_of_cells, scope_shares
+from postmortem.changes.exposure import OUTSIDE, ExposureMatrix, ExposureTotals, exposure_of_cells, scope_shares
 from postmortem.changes.lineage import scope_share
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.clock import format_moment
@@ -92,13 +92,19 @@ def never_observed(
     change: ChangeRecord, cells: Cells, shares: npt.NDArray[np.float64], basis: npt.NDArray[np.uint8]
 ) -> NeverObserved | None:
     """The change with the reason why it reached no trace, None where it reached one; `shares`: its exposure."""
-    observed = basis == OBSERVED
-    last = observed.size - 1 - int(np.argmax(observed[::-1]))
+    totals = ExposureTotals()
+    inside = basis != OUTSIDE
+    totals.add(shares[inside], basis[inside], cells.seconds[inside], cells.count[inside])
+    return never_observed_of(change, cells, totals)
+
+
+def never_observed_of(change: ChangeRecord, cells: Cells, totals: ExposureTotals) -> NeverObserved | None:
+    """`never_observed` by the sums of the change's exposure."""
     # Where traces record the version, they alone decide; the clock is for those that do not.
-    recorded_since = bool(observed[last]) and cells.seconds[last] >= change.at.timestamp()
-    if shares[observed].any() if recorded_since else shares.any():
+    recorded_since = totals.last_observed >= change.at.timestamp()
+    if totals.observed_exposed if recorded_since else totals.exposed.any():
         return None
-    return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=bool((basis != OUTSIDE).any())))
+    return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=bool(totals.in_scope.any())))
 
 
 def _reason(change: ChangeRecord, cells: Cells, *, in_scope: bool) -> str:

@@ -6,20 +6,17 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 from django.db.models import QuerySet
 
 from postmortem.changes.as_observed import as_observed
 from postmortem.changes.duplicates import likely_duplicates
-from postmortem.changes.exposure import BASES, OUTSIDE, Basis, exposure_columns
+from postmortem.changes.exposure import BASES, Basis, ExposureTotals, exposure_totals
 from postmortem.changes.models import Change, ChangeRevision
-from postmortem.changes.reconcile import NeverObserved, Reconciliation, never_logged, never_observed
+from postmortem.changes.reconcile import NeverObserved, Reconciliation, never_logged, never_observed_of
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
 from postmortem.changes.telling import telling_facets
 from postmortem.incidents.models import Incident
-from postmortem.traces.cells import Cells
 from postmortem.traces.counts import EvidenceState, evidence_state
 from postmortem.traces.grouped import cells_of_grouped
 from postmortem.traces.models import GroupedCells
@@ -106,11 +103,12 @@ def _join(
     records = as_observed(records, cells)
     rows: list[LedgerRow] = []
     missing: list[NeverObserved] = []
-    for change, record, (shares, basis) in zip(changes, records, exposure_columns(records, cells), strict=True):
-        unseen = never_observed(record, cells, shares, basis) if cells.trace_count else None
+    total = cells.trace_count
+    for change, record, totals in zip(changes, records, exposure_totals(records, cells), strict=True):
+        unseen = never_observed_of(record, cells, totals) if total else None
         missing += [unseen] if unseen else []
-        rows.append(_ledger_row(change, cells, shares, basis, is_missing=unseen is not None))
-    moves = never_logged(records, cells) if cells.trace_count else []
+        rows.append(_ledger_row(change, total, totals, is_missing=unseen is not None))
+    moves = never_logged(records, cells) if total else []
     return Join(rows, Reconciliation(missing, moves))
 
 
@@ -192,23 +190,13 @@ def reconciliation(incident: Incident) -> Reconciliation:
     return read_join(incident).reconciliation
 
 
-def _ledger_row(
-    change: Change,
-    cells: Cells,
-    shares: npt.NDArray[np.float64],
-    codes: npt.NDArray[np.uint8],
-    *,
-    is_missing: bool,
-) -> LedgerRow:
-    total = cells.trace_count
+def _ledger_row(change: Change, total: int, totals: ExposureTotals, *, is_missing: bool) -> LedgerRow:
     # How most of the exposed traces are known; of those in scope when none is exposed.
-    telling = shares > 0 if shares.any() else codes != OUTSIDE
-    counted = np.bincount(codes[telling], cells.count[telling], minlength=len(BASES))
-    basis = BASES[int(counted.argmax())] if telling.any() else "outside"
-    expected = float((cells.count * shares).sum())
+    counted = totals.exposed if totals.exposed.any() else totals.in_scope
+    basis = BASES[int(counted.argmax())] if counted.any() else "outside"
     state: State = "observed" if basis == "observed" else "inferred"
     if not total:
         state = "no traces yet"
     elif is_missing:
         state = "never observed"
-    return LedgerRow(change, round(expected), expected / total if total else 0.0, basis, state)
+    return LedgerRow(change, round(totals.expected), totals.expected / total if total else 0.0, basis, state)

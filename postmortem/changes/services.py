@@ -1,7 +1,7 @@
 """Writes of the changes room: entries come into the four logs here and nowhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -9,8 +9,9 @@ from django.db.models import ProtectedError
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
+from postmortem.changes.log_files import parse_log
 from postmortem.changes.models import Change, ChangeFeed, ChangeRevision, Manifest
-from postmortem.changes.parse import content_of, parse_changes, read_change, to_open_format
+from postmortem.changes.parse import content_of, read_change, to_open_format
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import fields_of, record_of
 from postmortem.incidents.models import Feature, Incident
@@ -37,6 +38,17 @@ class ImportOutcome:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class FileOutcome(ImportOutcome):
+    """What an import of a file did. `left_out` counts the entries that could not be read.
+
+    `faults` are the first of them: (line, sentence naming file, line and field).
+    """
+
+    left_out: int = 0
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+
 def import_changes(
     *,
     feature: Feature,
@@ -45,27 +57,32 @@ def import_changes(
     data: bytes,
     incident: Incident | None = None,
     source: str = Change.Source.FILE,
-) -> ImportOutcome:
+    keep_good: bool = False,
+) -> FileOutcome:
     """Add the changes of a JSONL or CSV file to the logs of `feature`; its bytes are kept as evidence.
 
-    Importing twice adds nothing. Raises UserError naming the line of the first fault; then nothing is stored.
+    Importing twice adds nothing. Raises UserError naming file, line and field of the first fault, and stores nothing;
+    with `keep_good` the entries that cannot be read are left out and told instead.
     """
     ask_import(by, feature, incident)
-    parsed = parse_changes(data, filename)
+    log = parse_log(data, filename, keep_good=keep_good)
+    parsed = log.changes
     media_type = _media_type(filename)
     outcome = store_records(
         feature=feature, by=by, incident=incident, records=[change.record for change in parsed],
         source=source, origin=filename, raw=[(data, media_type)] * len(parsed),
     )  # fmt: skip
+    notes = []
     if naive := [change.line for change in parsed if change.without_zone]:
         many = (
             f"Times of {len(naive):,} changes are without their zone"
             if len(naive) > 1
             else "A time is without its zone"
         )
-        said = f"{many} (the first in line {naive[0]}); read as UTC."
-        outcome = replace(outcome, notes=[said])
-    return outcome
+        notes = [f"{many} (the first in line {naive[0]}); read as UTC."]
+    return FileOutcome(
+        outcome.added, outcome.unchanged, outcome.conflicting, notes, left_out=log.left_out, faults=log.faults
+    )
 
 
 def store_records(

@@ -5,7 +5,7 @@
    (`traces.links` takes the link apart, `traces.sources` says what every server can be asked, `traces.services`
    stores the bytes).
 2. `import_changes`: what changed, from four logs: model, prompt, retrieval, infrastructure
-   (`changes.parse` reads files, `changes.prompts` prompt versions, `changes.services` stores each once).
+   (`changes.log_files` reads files, `changes.prompts` prompt versions, `changes.services` stores each once).
    `pull_feeds`: the same by itself, on a schedule, from GitHub, GitLab, MLflow's registry and Langfuse.
 3. The join needs no run, it is read: `changes.exposure` says which trace ran on which change,
    `changes.reconcile` what was logged and never observed, observed and never logged.

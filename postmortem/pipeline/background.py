@@ -26,7 +26,7 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
-from postmortem.pipeline import attribute, draft, import_changes, import_evidence, import_upload, render
+from postmortem.pipeline import attribute, draft, import_changes, import_evidence, import_upload, prepare, render
 from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, heartbeat
@@ -53,7 +53,9 @@ STAGES: Mapping[str, tuple[Callable[[Run, Progress], str], Capability]] = {
     Run.Kind.ATTRIBUTE: (attribute.attribute_incident, Capability.REVIEW),
     Run.Kind.DRAFT: (draft.draft_text, Capability.REVIEW),
     Run.Kind.RENDER: (render.render_document, Capability.VIEW),
+    Run.Kind.PREPARE: (prepare.prepare_traces, Capability.VIEW),
 }
+_ONLY_READ = (Run.Kind.RENDER, Run.Kind.PREPARE)  # and may do so of a published incident
 
 
 def enqueue(*, incident: Incident, by: Person, kind: str, payload: dict[str, Any]) -> Run:
@@ -62,7 +64,7 @@ def enqueue(*, incident: Incident, by: Person, kind: str, payload: dict[str, Any
     Raises PermissionDenied, and UserError when the incident is published.
     """
     require(by, STAGES[kind][1], incident)
-    if kind != Run.Kind.RENDER:
+    if kind not in _ONLY_READ:
         refuse_published(incident)
     with transaction.atomic():
         for active in incident.runs.filter(kind=kind, state__in=ACTIVE):
@@ -86,7 +88,7 @@ def cancel(run: Run, by: Person) -> None:
 def retry(run: Run, by: Person) -> None:
     """Queue a failed or cancelled run again; it goes on where it broke off, now on behalf of `by`."""
     require(by, STAGES[run.kind][1], run.incident)
-    if run.kind != Run.Kind.RENDER:
+    if run.kind not in _ONLY_READ:
         refuse_published(run.incident)
     with transaction.atomic():
         again = Run.objects.filter(pk=run.pk, state__in=ENDED_BADLY).update(

@@ -20,6 +20,7 @@ class Run(models.Model):
         ATTRIBUTE = "attribute", "Attribution"
         RENDER = "render", "Document"
         DRAFT = "draft", "Draft by a model"
+        PREPARE = "prepare", "Prepare traces for reading"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

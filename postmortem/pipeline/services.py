@@ -201,6 +201,12 @@ def start_rendering(
     )
 
 
+def prepare_later(incident_id: int, by: Person) -> Run:
+    """Have a worker build the columns that pages read; a run that is at it already is given."""
+    incident = Incident.objects.get(pk=incident_id)
+    return enqueue(incident=incident, by=by, kind=Run.Kind.PREPARE, payload={})
+
+
 def start_draft(*, incident: Incident, by: Person, field: str) -> Run:
     """Ask the configured model for a draft of one text. Raises UserError while drafts are off or for another field."""
     require(by, Capability.REVIEW, incident)

@@ -19,9 +19,11 @@ from postmortem.traces.services import (
     refuse_scores_alone,
     tell_of_file,
 )
+from postmortem.traces.stored_columns import build_columns
 from postmortem.traces.storing import Stored, store_blobs, store_traces
 
 _PAGES_TOGETHER = 16
+_COLUMNS_EVERY = 10  # pieces
 # Called in the transaction of each piece with the new place and how many traces are stored; may raise, to stop.
 Save = Callable[[dict[str, Any], int], None]
 
@@ -64,6 +66,8 @@ def store_in_pieces(
                 "unknown": place["unknown"] + stored.unknown, "seen": place["seen"] + len(chunk),
             }  # fmt: skip
             save(place, place["seen"])
+        if number % _COLUMNS_EVERY == _COLUMNS_EVERY - 1:  # so that pages can be read all the while
+            build_columns(incident.pk)
     if evidence_import.finished:
         return evidence_import
     tell_of_file(evidence_import, taken, unknown=place["unknown"])

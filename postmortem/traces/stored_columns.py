@@ -9,8 +9,9 @@ Both take one lock for that moment.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Sum, TextField
+from django.db.models import Q, Sum, TextField
 from django.db.models.functions import Cast
 
 from postmortem.lib.clock import utc_now
@@ -42,6 +43,18 @@ _PATIENCE_MILLISECONDS = 200
 _CHUNK = 5_000
 
 
+# How many traces without columns may be read while somebody waits; None in workers and commands, which build them.
+most_waiting: ContextVar[int | None] = ContextVar("most_waiting", default=None)
+
+
+class ColumnsMissing(Exception):
+    """More traces than somebody should wait for have no columns yet; a worker builds them first."""
+
+    def __init__(self, incident_id: int) -> None:
+        super().__init__("The traces are being prepared for reading; ask again in a moment.")
+        self.incident_id = incident_id
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Columns of the traces with keys from low to high, by name, packed; `segment` is None for unstored ones."""
@@ -63,10 +76,16 @@ class Span:
 
 
 def spans(incident_id: int) -> list[Span]:
-    """What covers all possible keys, in order: segments and the gaps between and behind them. One query."""
+    """What covers all possible keys, in order: segments and the gaps between and behind them. One query, or two.
+
+    Raises ColumnsMissing where that is more than may be waited for.
+    """
     found: list[Span] = []
     next_key = 0
-    for segment in ColumnSegment.objects.filter(incident_id=incident_id, built=True).order_by("low"):
+    segments = list(ColumnSegment.objects.filter(incident_id=incident_id, built=True).order_by("low"))
+    if (most := most_waiting.get()) is not None and missing_columns(incident_id, segments) > most:
+        raise ColumnsMissing(incident_id)
+    for segment in segments:
         if segment.low > next_key:
             found.append(Span(next_key, segment.low - 1, None))
         found.append(Span(segment.low, segment.high, segment))
@@ -76,12 +95,28 @@ def spans(incident_id: int) -> list[Span]:
     return found
 
 
-def build_columns(incident_id: int) -> None:
-    """Build the segments that are missing. What is behind the last one waits until it fills a segment."""
+def missing_columns(incident_id: int, segments: Sequence[ColumnSegment]) -> int:
+    """How many traces no segment covers. One query, which costs the same however many they are; a second if many."""
+    imports = EvidenceImport.objects.filter(incident_id=incident_id).order_by()
+    stored = imports.aggregate(n=Sum("trace_count"))["n"] or 0
+    missing = int(stored) - sum(int(segment.summary.get("traces", 0)) for segment in segments)
+    if missing < SEGMENT_ROWS:
+        return missing
+    covered = Q()
+    for segment in segments:
+        covered |= Q(pk__gte=segment.low, pk__lte=segment.high)
+    return Trace.objects.filter(~covered if segments else Q(), incident_id=incident_id).count()
+
+
+def build_columns(incident_id: int, *, tell: Callable[[int], None] = lambda traces: None) -> None:
+    """Build the segments that are missing. What is behind the last one waits until it fills a segment.
+
+    `tell` is given how many traces each new one holds; what it raises ends the building.
+    """
     for span in spans(incident_id):
         if span.segment is None:
-            for _ in _parts_of_gap(incident_id, span, only_whole=True):
-                pass
+            for part in _parts_of_gap(incident_id, span, only_whole=True):
+                tell(part.size)
 
 
 def build_next_columns() -> bool:

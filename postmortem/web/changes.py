@@ -33,6 +33,7 @@ PAGE_SIZE = 100
 _MAX_FILE_BYTES = 20 * 2**20
 _MOVES_SHOWN = 60
 _PAIRS_SHOWN = 50
+_FAULTS_SHOWN = 20
 _SAMPLE = """\
 {"id": "prompt-43", "layer": "prompt", "at": "2026-03-09T07:30:00Z", "until": "2026-03-09T07:30:00Z", "rollout": "instant", "scope": {"prompt": ["refund"]}, "facet": "prompt_version", "from_version": "v42", "to_version": "v43", "summary": "Refund examples v42 → v43", "actor": "Conversation design"}
 {"id": "encoder-3", "layer": "retrieval", "at": "2026-03-09T09:20:00Z", "until": "2026-03-11T06:40:00Z", "rollout": "staged", "stages": {"facet": "region", "order": ["eu-west", "us-east"]}, "scope": {}, "facet": "encoder", "to_version": "helix-3", "summary": "Query encoder helix-2 → helix-3"}
@@ -50,6 +51,12 @@ class UploadForm(forms.Form):
             "empty": "This file is empty; export it again and upload the new one.",
         },
         widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.csv,.gz"}),
+    )
+    faults = forms.ChoiceField(
+        label="Entries that cannot be read",
+        choices=[("refuse", "refuse the whole file"), ("skip", "are left out and told")],
+        required=False,
+        initial="refuse",
     )
 
 
@@ -89,13 +96,14 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
             if file.size > _MAX_FILE_BYTES:
                 raise UserError(f"{file.name} has more than 20 MB; split it and upload the parts.")
             outcome = services.import_changes(
-                feature=incident.feature, by=request.user, filename=file.name, data=file.read(), incident=incident
-            )
+                feature=incident.feature, by=request.user, filename=file.name, data=file.read(), incident=incident,
+                keep_good=form.cleaned_data["faults"] == "skip",
+            )  # fmt: skip
         except UserError as error:
             form.add_error("file", str(error))
         else:
             messages.success(request, f"{file.name}: {outcome.added} added, {outcome.unchanged} were there already.")
-            for note in outcome.notes:
+            for note in [*outcome.notes, *_left_out(outcome)]:
                 messages.warning(request, note)
             if outcome.conflicting:
                 names = ", ".join(outcome.conflicting[:8])
@@ -106,6 +114,16 @@ def upload(request: HttpRequest, number: str) -> HttpResponse:
                 )
             return redirect("changes", incident.number)
     return _render(request, incident, upload_form=form)
+
+
+def _left_out(outcome: services.FileOutcome) -> list[str]:
+    """One sentence for each entry that could not be read, as far as a page has room."""
+    if not outcome.left_out:
+        return []
+    entries = f"{outcome.left_out:,} entries were" if outcome.left_out > 1 else "One entry was"
+    more = outcome.left_out - min(len(outcome.faults), _FAULTS_SHOWN)
+    rest = [f"And {more:,} more; the command import_changes lists up to 200."] if more > 0 else []
+    return [f"{entries} left out:", *(sentence for _, sentence in outcome.faults[:_FAULTS_SHOWN]), *rest]
 
 
 @require_POST

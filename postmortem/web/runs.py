@@ -25,10 +25,15 @@ _STAGE_OF = {
     Run.Kind.ATTRIBUTE: "attribution",
     Run.Kind.RENDER: "report",
     Run.Kind.DRAFT: "report-proposals",
+    Run.Kind.PREPARE: "incident-overview",
 }
 
 
-_NEEDED = {Run.Kind.RENDER: Capability.VIEW, Run.Kind.DRAFT: Capability.REVIEW}
+_NEEDED = {
+    Run.Kind.RENDER: Capability.VIEW,
+    Run.Kind.PREPARE: Capability.VIEW,
+    Run.Kind.DRAFT: Capability.REVIEW,
+}
 
 
 def shown_runs(incident: Incident, kinds: tuple[str, ...]) -> list[Run]:

@@ -87,7 +87,7 @@ def test_a_broken_or_missing_file_is_one_sentence(api):
 def test_traces_are_listed_filtered_and_bounded(api, incident, django_assert_max_num_queries):
     for index in range(30):
         make_trace(incident, f"t{index}", facets={"region": "eu" if index % 2 else "us"})
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         page = api.get("./traces/", {"limit": 20})
     assert page["count"] == 30 and len(page["results"]) == 20
     assert api.get("./traces/", {"facet": "region:eu"})["count"] == 15
@@ -107,7 +107,9 @@ def test_changes_one_by_one_and_by_file(api, viewer):
     assert (change["external_id"], change["canary_share"]) == ("prompt-3", 0.25)
     other = {"id": "model-1", "layer": "model", "at": "2026-03-08T09:00:00Z"}
     outcome = api.post("./changes/file/", file_of(CHANGE, other), format="multipart", expect=200)
-    assert outcome == {"added": 1, "unchanged": 1, "conflicting": [], "notes": []}
+    assert outcome == {
+        "added": 1, "unchanged": 1, "conflicting": [], "notes": [], "left_out": 0, "faults": [],
+    }  # fmt: skip
     rows = api.get("./changes/")["results"]
     assert [row["change"]["external_id"] for row in rows] == ["model-1", "prompt-3"]
     assert set(api.get("./reconciliation/")) == {"never_observed", "never_logged"}
@@ -124,6 +126,9 @@ def test_bad_changes_are_one_sentence(api, viewer):
     assert "2" in answer["detail"], "names the line"
     viewer.post("./changes/", CHANGE, expect=403)
     assert api.get("./changes/")["count"] == 0
+    body = file_of(CHANGE, {"id": "x"}) | {"keep_good": True}
+    kept = api.post("./changes/file/", body, format="multipart", expect=200)
+    assert (kept["added"], kept["left_out"], kept["faults"][0]["line"]) == (1, 1, 2)
 
 
 def test_prompts_are_pulled_by_a_run(api, connection):
@@ -135,7 +140,7 @@ def test_the_ledger_is_bounded(api, incident, django_assert_max_num_queries):
     for index in range(12):
         make_change(f"prompt-{index}")
     make_trace(incident)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert api.get("./changes/")["count"] == 12
 
 

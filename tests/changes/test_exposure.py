@@ -5,7 +5,15 @@ import random
 import numpy as np
 import pytest
 
-from postmortem.changes.exposure import BASES, Exposure, exposure, exposure_matrix
+from postmortem.changes.exposure import (
+    BASES,
+    Exposure,
+    exposure,
+    exposure_columns,
+    exposure_matrix,
+    exposure_totals,
+)
+from postmortem.traces.cells import cells_of_traces
 from tests.changes.builders import change, trace
 
 YES_SEEN = Exposure("observed", 1.0)
@@ -163,6 +171,20 @@ class TestTheMatrix:
                 assert matrix.shares[row, column] == pytest.approx(expected.share, abs=1e-9)
                 assert BASES[matrix.basis[row, column]] == expected.basis
         assert set(np.unique(matrix.basis)) == {0, 1, 2, 3}  # the data has every case
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_totals_are_the_sums_of_the_columns(self, seed):
+        changes, traces = random_log(seed, 24), sorted(random_traces(seed, 300), key=lambda one: one.timestamp)
+        cells = cells_of_traces(traces)
+        for totals, (shares, basis) in zip(
+            exposure_totals(changes, cells), exposure_columns(changes, cells), strict=True
+        ):
+            assert totals.expected == pytest.approx(shares.sum())
+            inside, running, observed = basis != 3, shares > 0, basis == 0
+            assert totals.in_scope.tolist() == np.bincount(basis[inside], minlength=4).tolist()
+            assert totals.exposed.tolist() == np.bincount(basis[running], minlength=4).tolist()
+            assert totals.last_observed == max(cells.seconds[observed], default=-np.inf)
+            assert totals.observed_exposed == running[observed].any()
 
 
 def random_log(seed, count):

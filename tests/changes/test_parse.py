@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postmortem.changes.parse import MAX_CHANGES, content_of, parse_changes, read_change, to_open_format
+from postmortem.changes.log_files import MAX_CHANGES, parse_changes, parse_log
+from postmortem.changes.parse import content_of, read_change, to_open_format
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
@@ -158,7 +159,7 @@ def test_a_fault_names_its_line_and_refuses_the_file(fault, sentence):
         (b"[" * 60_000, "line 1: this is not JSON"),
         (b'{"canary_share": NaN}', "line 1: this is not JSON"),
         (b'{"id": "' + b"x" * 70_000 + b'"}', "line 1: longer than 65,536 characters"),
-        (b'{"id": "a"}\n\xff\xfe', "line 2: this is not UTF-8"),
+        (jsonl(LINE) + b"\n\xff\xfe", "line 2: this is not UTF-8"),
         (b"\x00PNG", "line 1: this is not JSON"),
         (b" " * (20 * 1024 * 1024 + 1), "The change log is larger than 20 MB"),
     ],
@@ -249,3 +250,47 @@ def test_whatever_bytes_come_give_changes_or_a_sentence(data):
         parse_changes(data, "fuzz.csv")
     except UserError as error:
         assert str(error).startswith("fuzz.csv")
+
+
+class TestKeepGood:
+    """Good entries are kept, and each of the others is told in one sentence with file, line and field."""
+
+    def kept(self, data, filename="changes.jsonl"):
+        log = parse_log(data, filename, keep_good=True)
+        assert log.left_out == len(log.faults)
+        return [change.record.id for change in log.changes], log.faults
+
+    def test_each_bad_line_is_told(self):
+        lines = [
+            json.dumps(LINE), "{broken", json.dumps(LINE | {"id": "b", "at": "yesterday"}), "[1]",
+            json.dumps(LINE | {"to_version": "v9"}), '{"id": "c", "id": "d"}', json.dumps(LINE | {"id": "e"}),
+        ]  # fmt: skip
+        ids, faults = self.kept("\n".join(lines).encode() + b"\n\xff\xfe")
+        assert ids == ["prompt-8", "e"]
+        assert [line for line, _ in faults] == [2, 3, 4, 5, 6, 8]
+        told = " ".join(sentence for _, sentence in faults)
+        assert all(sentence.startswith("changes.jsonl, line ") for _, sentence in faults)
+        for said in ("not JSON", "“at”: “yesterday”", "not a JSON object", "already used in line 1", "“id” comes twice",
+                     "not UTF-8"):  # fmt: skip
+            assert said in told
+
+    def test_rows_of_a_table(self):
+        text = "id,layer,at\na,prompt,2026-10-11T08:00:00Z\nb,prompt\nc,nonsense,2026-10-11T08:00:00Z\n"
+        ids, faults = self.kept(text.encode() + b'd,prompt,2026-10-11T08:00:00Z\n"e\n', "log.csv")
+        assert ids == ["a", "d"]
+        assert [line for line, _ in faults] == [3, 4, 6]
+        assert "the layer “nonsense” is unknown" in faults[1][1]
+
+    def test_what_came_before_the_damage(self):
+        packed = gzip.compress(b"\n".join(json.dumps(LINE | {"id": f"p{n}"}).encode() for n in range(5_000)))
+        ids, faults = self.kept(packed[: len(packed) // 2], "log.jsonl.gz")
+        assert len(ids) > 100
+        assert "breaks off or is damaged" in faults[0][1]
+
+    def test_nothing_good_is_refused(self):
+        with pytest.raises(UserError, match=r"c\.jsonl, line 1: this is not JSON"):
+            parse_log(b"{broken", "c.jsonl", keep_good=True)
+
+    def test_the_first_two_hundred_are_told(self):
+        log = parse_log(jsonl(LINE) + b"\n{" * 300, "c.jsonl", keep_good=True)
+        assert (len(log.changes), log.left_out, len(log.faults)) == (1, 300, 200)

@@ -7,8 +7,9 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from postmortem.accounts.models import AuditEntry, Role
+from postmortem.changes.log_files import parse_changes
 from postmortem.changes.models import Change
-from postmortem.changes.parse import parse_changes, read_change
+from postmortem.changes.parse import read_change
 from postmortem.changes.services import add_change, delete_change, import_changes, store_records
 from postmortem.changes.stored import record_of
 from postmortem.incidents.models import Status

@@ -69,7 +69,7 @@ class TestImportChanges:
         call_command("import_changes", incident.number, first, second)
         assert said(capsys).startswith("a.jsonl: 0 added, 0 were there already, 1 differ from what is stored: infra-1.")
 
-    def test_one_clear_line(self, incident, tmp_path):
+    def test_one_clear_line(self, incident, tmp_path, capsys):
         with pytest.raises(CommandError, match="cannot be read: No such file"):
             call_command("import_changes", incident.number, tmp_path / "none.jsonl")
         bad = tmp_path / "bad.jsonl"
@@ -77,6 +77,11 @@ class TestImportChanges:
         with pytest.raises(CommandError, match=r"line 2: this is not JSON"):
             call_command("import_changes", incident.number, bad)
         assert not Change.objects.exists()
+        call_command("import_changes", incident.number, bad, keep_good=True)
+        assert said(capsys) == (
+            "bad.jsonl: 1 added, 0 were there already.\n1 entries left out:\n"
+            "  bad.jsonl, line 2: this is not JSON; write one change a line as a JSON object."
+        )
 
 
 class TestImportTrace:

@@ -266,3 +266,18 @@ def test_the_nearest_of_many_can_be_merged(client, incident, reviewer):
     page = client.get(reverse("change-correct", args=[incident.number, last.pk]))
     assert [one.external_id for one in page.context["others"]][-1] == "p-148"
     assert len(page.context["others"]) == 60
+
+
+def test_good_entries_are_kept_where_somebody_chose_so(client, incident, reviewer):
+    client.force_login(reviewer)
+    bad = "\n".join([json.dumps(LINE), "{", *[json.dumps({"id": f"x{n}", "layer": "prompt"}) for n in range(25)]])
+    assert upload(client, incident, bad).status_code == 400
+    assert not Change.objects.exists()
+    file = SimpleUploadedFile("changes.jsonl", bad.encode())
+    page = client.post(url(incident, "changes-upload"), {"file": file, "faults": "skip"}, follow=True)
+    text = page.content.decode()
+    assert "1 added, 0 were there already" in text
+    assert "26 entries were left out:" in text
+    assert "changes.jsonl, line 2: this is not JSON" in text
+    assert "changes.jsonl, line 3: the field “at” is missing" in text
+    assert "And 6 more" in text

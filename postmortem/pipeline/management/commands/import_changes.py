@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from postmortem.changes.parse import MAX_FILE_BYTES
+from postmortem.changes.log_files import MAX_FILE_BYTES
 from postmortem.changes.services import import_changes
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
 
@@ -18,6 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("incident", metavar="INC", help="incident number, like INC-2026-0001")
         parser.add_argument("files", metavar="FILE", nargs="+", type=Path)
+        parser.add_argument(
+            "--keep-good", action="store_true", help="leave out entries that cannot be read, and tell which"
+        )
         add_by_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,8 +34,9 @@ class Command(BaseCommand):
                 raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
             with clear_errors():
                 outcome = import_changes(
-                    feature=incident.feature, by=person, filename=path.name, data=data, incident=incident
-                )
+                    feature=incident.feature, by=person, filename=path.name, data=data, incident=incident,
+                    keep_good=options["keep_good"],
+                )  # fmt: skip
             line = f"{path.name}: {outcome.added} added, {outcome.unchanged} were there already"
             line += "".join(f". {note.rstrip('.')}" for note in outcome.notes)
             if outcome.conflicting:
@@ -40,3 +44,7 @@ class Command(BaseCommand):
                     f", {len(outcome.conflicting)} differ from what is stored: {', '.join(outcome.conflicting[:10])}"
                 )
             self.stdout.write(f"{line}.")
+            if outcome.left_out:
+                self.stdout.write(f"{outcome.left_out:,} entries left out:")
+                for _, sentence in outcome.faults:
+                    self.stdout.write(f"  {sentence}")
