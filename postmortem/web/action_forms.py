@@ -66,7 +66,7 @@ class ActionForm(forms.Form):
     verification = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 3}),
         label="How it will be verified",
-        help_text="A signal, a threshold and a window: grounded answers back above 92% for 7 days.",
+        help_text="In words: grounded answers back above 92% for 7 days. Left empty, the signal below says it.",
         max_length=4000,
         required=False,
     )
@@ -93,7 +93,9 @@ class ActionForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["owner"].fill()
         self.fields["cuts_factor"].queryset = incident.factors.exclude(kind=ContributingFactor.Kind.IMPACT)
-
+        # One way or the other: none of them is optional by itself.
+        for name in ("verification", "signal", "comparison", "threshold", "days"):
+            self.fields[name].needed_together = True
         self.signal_names = [choice.name for choice in signals(incident)]
         self.plan: Plan | None = None
 

@@ -1,6 +1,7 @@
 """Action items: who does what by when, and how everybody will see that it worked."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,7 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, may, require, visible_incidents
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import EditConflict, UserError
-from postmortem.review.causal_graph import CausalGraph, check_graph
+from postmortem.review.causal_graph import CausalGraph, Node, check_graph
 from postmortem.web.action_forms import ActionForm, HandOverForm, ManyForm, StatusForm
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -265,15 +266,27 @@ def _differences(form: ActionForm, conflict: EditConflict | None) -> list[tuple[
     return rows
 
 
-def uncut_paths(graph: CausalGraph) -> list[tuple[str, int, str]]:
-    """Paths that nothing cuts, in words, each with the factor that is best cut: (path, factor, its text)."""
+@dataclass(frozen=True, slots=True)
+class Uncut:
+    """Paths that nothing cuts, in words, each with the factor that is best cut: (path, factor, its text).
+
+    `cuts` are the fewest factors that would cut them all; `more` says that not all paths are listed.
+    """
+
+    paths: list[tuple[str, int, str]]
+    cuts: list[Node]
+    more: bool
+
+
+def uncut_paths(graph: CausalGraph) -> Uncut:
+    """What still runs from a cause to the impact past every action and accepted risk."""
     check = check_graph(graph)
     rows = []
     for way in check.uncut_paths:
         nodes = [graph.node(node) for node in way]
         best = next((node for node in nodes if node.id in check.cut_suggestion), nodes[0])
         rows.append((" → ".join(node.text for node in nodes), best.id, best.text))
-    return rows
+    return Uncut(rows, [graph.node(node) for node in check.cut_suggestion], check.more_uncut_paths)
 
 
 def _loaded_people() -> list[tuple[Person, int]]:

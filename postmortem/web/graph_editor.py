@@ -35,8 +35,6 @@ def page(request: HttpRequest, number: str) -> HttpResponse:
         "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
         "outline": outline(graph),
         "uncut": uncut_paths(graph),
-        "cuts": [graph.node(node) for node in check.cut_suggestion],
-        "more_uncut": check.more_uncut_paths,
         "layers": [(layer.value, layer.label, layer.glyph) for layer in LAYERS],
         "kinds": [choice for choice in ContributingFactor.Kind.choices if choice[0] != "impact"],
         "changes": incident.feature.changes.order_by("-at")[:200],

@@ -27,6 +27,7 @@ from postmortem.web.factor_forms import ConnectForm, FactorForm, NewFactorForm, 
 from postmortem.web.workspace import open_incident, render_stage
 
 _TIMELINE_SHOWN = 12
+_MOST_DRAWN = 20
 
 
 @require_GET
@@ -181,17 +182,22 @@ def _render(
     graph = actions.graph(incident)
     check = check_graph(graph)
     items = timeline(incident)
+    factors = _factor_rows(request, incident, graph, forms_of or {})
     if new_form is None:
         new_form = NewFactorForm(
             incident=incident, auto_id="factor_%s", initial={"layer": request.GET.get("layer", "")[:20]}
         )
     context = {
         "summaries": selectors.review_order(summaries, incident.suspected_layer),
-        "factors": _factor_rows(request, incident, graph, forms_of or {}),
+        "factors": factors,
+        "a_factor_is_open": any(row.get("open") for row in factors),
         "graph": graph,
         "check": check,
         "uncut": uncut_paths(graph),
-        "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen")),
+        # Of many factors a picture without search and zoom says nothing.
+        "picture": SafeString(graph_chart(graph, check.uncut_paths, variant="screen"))
+        if len(graph.nodes) <= _MOST_DRAWN
+        else "",
         "outline": outline(graph),
         "new_form": new_form,
         "suggestions": suggestions(incident) if may(request.user, Capability.REVIEW, incident) else [],

@@ -157,3 +157,20 @@ def test_the_graph_is_told_folded_on_the_page_and_over_rest(client):
     asked = {"act": "update", "id": first.pk, "revision": 1, "kind": "trigger", "layer": "prompt", "text": "Moved"}
     told = client.post(reverse("graph-edit", args=[incident.number]), asked | {"hide": "model"}).json()
     assert {node["text"] for node in told["state"]["nodes"]} == {"Moved", impact.text}
+
+
+def test_many_open_paths_are_told_by_their_fewest_cuts(client):
+    helen = make_person("Helen Lindqvist", Role.FACILITATOR, email="facilitator@example.org")
+    incident = make_incident(by=helen)
+    last = add_factor(incident=incident, by=helen, kind="trigger", layer="prompt", text="The last gate")
+    connect(cause=last, effect=incident.factors.get(kind="impact"), by=helen)
+    for count in range(22):
+        add_factor(incident=incident, by=helen, kind="trigger", layer="model", text=f"Cause {count}", leads_to=last)
+    client.force_login(helen)
+    for name in ("review", "graph-editor", "actions"):
+        page = client.get(reverse(name, args=[incident.number])).content.decode().split("<main")[1]
+        assert "The last gate" in page and f"?cuts={last.pk}" in page and "ore than 20 paths" in page
+    review = client.get(reverse("review", args=[incident.number])).content.decode()
+    assert "All 24, with their forms" in review and "24 factors and 23 connections" in review
+    opened = client.get(reverse("review", args=[incident.number]), {"factor": last.pk}).content.decode()
+    assert "<details open><summary>All 24" in opened
