@@ -17,7 +17,6 @@ from postmortem.attribution.intervals import Moments, mean_interval, wilson_inte
 from postmortem.attribution.shapes import Estimate, ExposedBin, Level
 from postmortem.attribution.stratified import Contrast, StrataCells, cells_of, mean_difference, risk_difference
 from postmortem.changes.exposure import EXPECTED, INFERRED, OBSERVED, OUTSIDE
-from postmortem.changes.records import ChangeRecord
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
@@ -63,8 +62,21 @@ def like_with_like(fit: Fit) -> LikeWithLike:
 
 def contrast_of(fit: Fit, position: int, groups: LikeWithLike) -> ChangeContrast | None:
     """The better comparison of one change, None where no stratum has both sides."""
-    shares = fit.exposures.shares[:, position]
-    basis = fit.exposures.basis[:, position]
+    return _better_of_two(fit, fit.exposures.shares[:, position], fit.exposures.basis[:, position], groups)
+
+
+def unlogged_contrast(fit: Fit, groups: LikeWithLike) -> ChangeContrast | None:
+    """The same for the best unlogged step: the traces that it touches against all others of their kind."""
+    shares, move = fit.unlogged.shares, fit.unlogged.move
+    basis = np.full(shares.size, INFERRED)
+    if move is not None:  # a trace that does not record its version has the share of its neighbours
+        basis = np.where(fit.columns.facets[move.facet].codes >= 0, OBSERVED, EXPECTED)
+    return _better_of_two(fit, shares, basis, groups)
+
+
+def _better_of_two(
+    fit: Fit, shares: Floats, basis: npt.NDArray[np.integer], groups: LikeWithLike
+) -> ChangeContrast | None:
     exposed, unexposed = shares >= EXPOSED, shares <= UNEXPOSED
     if not exposed.any() or not unexposed.any():
         return None
@@ -122,11 +134,13 @@ def levelled_signal(fit: Fit) -> Floats:
     return np.asarray(values - own[strata] + common)
 
 
-def exposed_series(fit: Fit, position: int, change: ChangeRecord, levelled: Floats) -> tuple[ExposedBin, ...]:
-    """Exposed and unexposed traces over time, from three days before the change to the end."""
-    shares = fit.exposures.shares[:, position]
+def exposed_series(fit: Fit, shares: Floats, begun: datetime, levelled: Floats) -> tuple[ExposedBin, ...]:
+    """Exposed and unexposed traces over time, from three days before the change began to the end.
+
+    `shares` are the rows' exposures, 0 to 1.
+    """
     seconds = fit.columns.seconds
-    start = max(float(seconds[0]), change.at.timestamp() - RUN_IN_SECONDS)
+    start = max(float(seconds[0]), begun.timestamp() - RUN_IN_SECONDS)
     edges = np.linspace(start, float(seconds[-1]) + 1e-3, _BINS + 1)
     places = np.searchsorted(seconds, edges)
     series = []

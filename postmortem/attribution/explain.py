@@ -13,8 +13,9 @@ from postmortem.attribution.contrasts import (
     exposed_series,
     levelled_signal,
     like_with_like,
+    unlogged_contrast,
 )
-from postmortem.attribution.fit import Fit
+from postmortem.attribution.fit import ChangeFit, Fit, UnloggedFit
 from postmortem.attribution.intervals import Z95
 from postmortem.attribution.mix import mix_split
 from postmortem.attribution.shapes import Arithmetic, Estimate, Hypothesis, Interaction, MixSplit, SignalFacts
@@ -61,7 +62,7 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
         squares=fit.columns.squares,
     )
     ranked = [_of_change(fit, position, contrasts, signal) for position in range(len(fit.case.changes))]
-    ranked.append(_of_unlogged(fit, signal))
+    ranked.append(_of_unlogged(fit, unlogged_contrast(fit, groups), signal))
     ranked.append(_of_mix(fit.null * fit.mix_share, split_by_facet, signal))
     ranked.append(_of_nothing(fit.null * (1 - fit.mix_share), windows, signal))
     ranked.sort(key=lambda one: -one.probability)
@@ -98,9 +99,12 @@ def _with_pictures(fit: Fit, ranked: list[Hypothesis]) -> list[Hypothesis]:
     pictured = []
     for rank, one in enumerate(ranked):
         series = None
-        if rank < PICTURES and one.kind == "change" and one.arithmetic:
-            place = places[one.changes[0]]
-            series = exposed_series(fit, place, fit.case.changes[place], levelled)
+        if rank < PICTURES and one.arithmetic:
+            if one.kind == "change":
+                place = places[one.changes[0]]
+                series = exposed_series(fit, fit.exposures.shares[:, place], fit.case.changes[place].at, levelled)
+            elif fit.unlogged.start is not None:
+                series = exposed_series(fit, fit.unlogged.shares, fit.unlogged.start, levelled)
         pictured.append(
             Hypothesis(
                 one.kind, one.changes, one.layer, one.probability, one.effect, one.title, one.sentence,
@@ -115,18 +119,20 @@ def _of_change(
 ) -> Hypothesis:
     change, model = fit.case.changes[position], fit.changes[position]
     contrast = contrasts[change.id]
-    arithmetic = None
-    if contrast is not None:
-        arithmetic = Arithmetic(
-            exposed=contrast.exposed, unexposed=contrast.unexposed, difference=contrast.difference,
-            strata=contrast.strata, z=model.z, log_bayes_factor=model.log_bayes_factor,
-            prior=model.prior, inflation=fit.inflation, probability=model.probability,
-            observed=contrast.observed, inferred=contrast.inferred, expected=contrast.expected,
-        )  # fmt: skip
+    arithmetic = None if contrast is None else _arithmetic(fit, contrast, model)
     return Hypothesis(
         "change", (change.id,), change.layer, model.probability,
         contrast.difference if contrast else None, change_title(change),
         _change_sentence(fit, position, contrast, signal), arithmetic,
+    )  # fmt: skip
+
+
+def _arithmetic(fit: Fit, contrast: ChangeContrast, model: ChangeFit | UnloggedFit) -> Arithmetic:
+    return Arithmetic(
+        exposed=contrast.exposed, unexposed=contrast.unexposed, difference=contrast.difference,
+        strata=contrast.strata, z=model.z, log_bayes_factor=model.log_bayes_factor,
+        prior=model.prior, inflation=fit.inflation, probability=model.probability,
+        observed=contrast.observed, inferred=contrast.inferred, expected=contrast.expected,
     )  # fmt: skip
 
 
@@ -181,7 +187,7 @@ def _basis_text(contrast: ChangeContrast) -> str:
     return f"{contrast.observed:,} of {ran:,} exposed traces record it themselves, the rest by scope and time."
 
 
-def _of_unlogged(fit: Fit, signal: SignalFacts) -> Hypothesis:
+def _of_unlogged(fit: Fit, contrast: ChangeContrast | None, signal: SignalFacts) -> Hypothesis:
     unlogged = fit.unlogged
     where = unlogged.what or "all traffic"
     effect = None
@@ -202,7 +208,10 @@ def _of_unlogged(fit: Fit, signal: SignalFacts) -> Hypothesis:
         title, sentence = "A step that no log mentions", "The traces cover too little time to look for one"
     if effect is not None:
         sentence += f"; it would have moved these traces by {difference_text(effect, signal)}"
-    return Hypothesis("unlogged", (), unlogged.layer, unlogged.probability, effect, title, sentence + ".")
+    return Hypothesis(
+        "unlogged", (), unlogged.layer, unlogged.probability, effect, title, sentence + ".",
+        None if contrast is None else _arithmetic(fit, contrast, unlogged),
+    )  # fmt: skip
 
 
 def _of_mix(probability: float, mix: MixSplit | None, signal: SignalFacts) -> Hypothesis:

@@ -19,7 +19,7 @@ from postmortem.attribution.candidates import (
 )
 from postmortem.attribution.columns import Columns, to_columns
 from postmortem.attribution.mix import mix_share
-from postmortem.attribution.moves import observed_moves
+from postmortem.attribution.moves import ObservedMove, observed_moves
 from postmortem.attribution.products import Information, information_of
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.as_observed import as_observed
@@ -58,12 +58,15 @@ class UnloggedFit:
     """The best unlogged explanation: where it is, since when, and its layer if a version move names one."""
 
     probability: float
+    prior: float
+    log_bayes_factor: float
+    z: float
     layer: Layer | None
     what: str
     start: datetime | None
     effect: float  # in the signal's unit, with the signal's sign
     error: float
-    rows: Masks
+    shares: Floats  # of each row: whether it was touched, or how likely
     move: VersionMove | None
 
 
@@ -149,7 +152,7 @@ def fit_case(case: AttributionCase) -> Fit:
         )
         for position in range(len(case.changes))
     )  # fmt: skip
-    unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, [one.move for one in moves])
+    unlogged = _unlogged_fit(float(found[-1]), design, posterior, baseline, moves)
     return Fit(
         case, columns, baseline, exposures, reconciliation, quiet, inflation, fits, unlogged,
         float(posterior.null.min(initial=1.0)), share, effects, posterior.null,
@@ -268,12 +271,12 @@ def _unlogged_fit(
     design: Design,
     posterior: bayes.Posterior,
     baseline: Baseline,
-    moves: Sequence[VersionMove],
+    moves: Sequence[ObservedMove],
 ) -> UnloggedFit:
     size = baseline.outcome.size
-    rows = [i for i, candidate in enumerate(design.candidates) if candidate.change < 0]
-    if not rows:
-        return UnloggedFit(probability, None, "", None, 0.0, 0.0, np.zeros(size, dtype=bool), None)
+    rows = np.flatnonzero([candidate.change < 0 for candidate in design.candidates])
+    if not rows.size:
+        return UnloggedFit(probability, 0.0, 0.0, 0.0, None, "", None, 0.0, 0.0, np.zeros(size), None)
     inclusion = posterior.inclusion[:, rows]
     effect = int(np.argmax(inclusion.sum(axis=1)))
     by_move: dict[int, float] = {}
@@ -281,19 +284,24 @@ def _unlogged_fit(
         number = design.candidates[index].move
         by_move[number] = by_move.get(number, 0.0) + float(weight)
     favourite = max(by_move, key=lambda number: by_move[number])
-    of_kind = [i for i in rows if design.candidates[i].move == favourite]
+    of_kind = [int(i) for i in rows if design.candidates[i].move == favourite]
     best = max(of_kind, key=lambda i: float(posterior.inclusion[effect, i]))
     candidate: Candidate = design.candidates[best]
     scale = baseline.scale
+    priors = design.priors[rows]
+    logs = posterior.log_bayes_factors[effect, rows]
     return UnloggedFit(
         probability=probability,
+        prior=float(priors.sum()),
+        log_bayes_factor=float(special.logsumexp(logs + np.log(priors / priors.sum()))),
+        z=float(posterior.estimates[effect, best] / np.sqrt(posterior.variances[best])),
         layer=candidate.layer,
         what=candidate.what,
         start=datetime.fromtimestamp(candidate.start, UTC),
         effect=float(posterior.estimates[effect, best]) * scale.slope * scale.sign,
         error=float(np.sqrt(posterior.variances[best])) * scale.slope,
-        rows=design.rows(best),
-        move=moves[favourite] if favourite >= 0 else None,
+        shares=moves[favourite].column if favourite >= 0 else design.rows(best).astype(np.float64),
+        move=moves[favourite].move if favourite >= 0 else None,
     )
 
 

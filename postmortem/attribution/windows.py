@@ -61,7 +61,7 @@ def _gradual_start(fit: Fit) -> float | None:
 
 def _touched(fit: Fit) -> Masks:
     """All traces of the strata in which the unlogged step has any."""
-    strata = np.unique(fit.baseline.strata[fit.unlogged.rows])
+    strata = np.unique(fit.baseline.strata[fit.unlogged.shares > 0])
     return np.asarray(np.isin(fit.baseline.strata, strata))
 
 

@@ -249,12 +249,14 @@ def hypotheses(record: Record) -> list[dict[str, Any]]:
             bounds = wording.interval(one["effect"]["interval"], unit)
             row["effect"] = f"{wording.change(one['effect']['estimate'], unit)} ({bounds})"
         if one.get("arithmetic"):
-            row["cells"] = _arithmetic(one["arithmetic"], one["probability"], unit)
+            row["cells"] = _arithmetic(one, unit)
         rows.append(row)
     return rows
 
 
-def _arithmetic(found: Mapping[str, Any], probability: float, unit: str) -> list[tuple[str, str, str]]:
+def _arithmetic(hypothesis: Mapping[str, Any], unit: str) -> list[tuple[str, str, str]]:
+    found = hypothesis["arithmetic"]
+
     def side(one: Mapping[str, Any]) -> tuple[str, str]:
         bounds = wording.interval(one["interval"], unit) if one.get("interval") else "no interval"
         mean = wording.level(one["mean"], unit) if one.get("mean") is not None else "–"
@@ -267,8 +269,12 @@ def _arithmetic(found: Mapping[str, Any], probability: float, unit: str) -> list
         ("Not exposed", *side(found["unexposed"])),
         ("Difference", wording.change(difference["estimate"], unit), f"{bounds}, {found['strata']:,} strata"),
         ("Bayes factor, ln", f"{found['log_bayes_factor']:.1f}".replace("-", "−"), "harm only"),
-        ("Prior", f"{found['prior']:.3f}", "by age of the change"),
-        ("Probability", wording.probability(probability), "share of all hypotheses"),
+        (
+            "Prior",
+            f"{found['prior']:.3f}",
+            "by age of the change" if hypothesis["changes"] else "for what no log mentions",
+        ),
+        ("Probability", wording.probability(hypothesis["probability"]), "share of all hypotheses"),
     ]
 
 

@@ -112,12 +112,12 @@ def overview_chart(incident: Incident) -> OverviewPicture | None:
 
 
 def exposed_charts(finding: Finding) -> dict[str, str]:
-    """Change id to its picture of exposed against unexposed over time, for hypotheses that have one."""
+    """Change id, or "unlogged", to its picture of exposed against unexposed over time where there is one."""
     charts = {}
     for hypothesis in finding.result["hypotheses"]:
         data = exposed_data(finding.result, hypothesis)
-        if data is not None and hypothesis["changes"]:
-            charts[hypothesis["changes"][0]] = exposed_chart(data, variant="screen")
+        if data is not None:
+            charts[next(iter(hypothesis["changes"]), hypothesis["kind"])] = exposed_chart(data, variant="screen")
     return charts
 
 

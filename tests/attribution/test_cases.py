@@ -107,6 +107,15 @@ def test_a_silent_model_update_is_named_as_unlogged_with_its_layer() -> None:
     assert next(one for one in result.layers if one.layer is Layer.MODEL).verdict == "ruled_in"
 
 
+def test_an_unlogged_step_has_its_row_and_its_picture_too() -> None:
+    result = attribute(case(world(harm=lambda hours, facets: 0.2 * (hours > 190)), bystanders()))
+    top = result.hypotheses[0]
+    row = top.arithmetic
+    assert top.kind == "unlogged" and row is not None and top.exposed_series
+    assert row.difference.estimate == pytest.approx(-0.2, abs=0.1) and row.difference.interval[1] < 0
+    assert row.probability == top.probability and row.prior == pytest.approx(0.2) and row.log_bayes_factor > 5
+
+
 def test_a_shift_of_the_traffic_mix_is_told_from_a_regression() -> None:
     traces = world(seed=4, count=5000, prompts=lambda hours: [0.4, 0.35, 0.25] if hours < 168 else [0.05, 0.1, 0.85])
     result = attribute(case(traces, bystanders(), baseline=(at(0), at(168)), incident=(at(168), at(228))))

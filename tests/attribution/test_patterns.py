@@ -19,6 +19,7 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
 from postmortem.report.charts.patterns import pattern_chart
+from postmortem.report.charts.svg import text_width
 from postmortem.traces.records import TraceRecord
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -257,6 +258,15 @@ def test_the_part_that_was_not_named_is_the_largest() -> None:
     assert told is not None and re.search(
         r"with the model: \+\d+\.\d points \(\d+\.\d to \d+\.\d\); with the prompt", told
     )
+
+
+def test_long_names_of_two_sides_do_not_overlap() -> None:
+    long = "orion-large-2026-03-12"
+    row = {"label": "valid", "before": {"mean": 0.9, "interval": [0.8, 1.0]}, "after": None}
+    drawn = pattern_chart({"first": long, "second": long, "unit": "share", "rows": [row]}, "Deprecated base")
+    texts = [one for one in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text") if one.text == long]
+    first, second = (float(str(one.get("x"))) for one in texts)
+    assert second - first > text_width(long, 11.5) + 12
 
 
 def test_a_change_of_the_inputs_speaks_for_no_layer() -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from postmortem.report.charts.svg import Drawing, shorten
+from postmortem.report.charts.svg import Drawing, shorten, text_width
 
 WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 560.0, 168.0, 404.0, 34.0, 26.0
 _SIZE = 11.5
+_LEGEND = 172.0  # two labels of this width fit right of _LEFT
 
 
 def levels_chart(picture: Mapping[str, Any], title: str) -> str:
@@ -28,9 +29,11 @@ def levels_chart(picture: Mapping[str, Any], title: str) -> str:
         return float(_LEFT + (value - low) / span * (_RIGHT - _LEFT))
 
     out.element("circle", cx=_LEFT + 5, cy=10.0, r=4.0, fill="none", stroke="#474b54", **{"class": "stroke-ink2"})
-    out.text(_LEFT + 14, 14, str(picture["first"]), size=_SIZE, fill="ink2")
-    out.element("circle", cx=_LEFT + 125, cy=10.0, r=4.0, fill="#1b1d22", **{"class": "fill-ink"})
-    out.text(_LEFT + 134, 14, str(picture["second"]), size=_SIZE, fill="ink2")
+    first, second = (shorten(str(picture[side]), _LEGEND, _SIZE) for side in ("first", "second"))
+    other = _LEFT + max(125.0, 14 + text_width(first, _SIZE) + 18)
+    out.text(_LEFT + 14, 14, first, size=_SIZE, fill="ink2")
+    out.element("circle", cx=other, cy=10.0, r=4.0, fill="#1b1d22", **{"class": "fill-ink"})
+    out.text(other + 9, 14, second, size=_SIZE, fill="ink2")
     told = []
     for place, row in enumerate(rows):
         middle = _TOP + place * _ROW + _ROW / 2
