@@ -101,6 +101,7 @@ class FeedChangeSerializer(serializers.Serializer):
     name = serializers.CharField(max_length=120, required=False)
     base_url = serializers.CharField(max_length=400, required=False)
     token = serializers.CharField(max_length=400, required=False, write_only=True)
+    forget_token = serializers.BooleanField(required=False, help_text="Read without one from now on.")
     connection = serializers.PrimaryKeyRelatedField(queryset=Connection.objects.all(), required=False)
     interval_minutes = serializers.IntegerField(required=False)
     lookback_days = serializers.IntegerField(required=False)

@@ -166,8 +166,9 @@ class FeedReader:
 class Work:
     """Where a pull is: what it found since the last step, and the cursor. `first` is how far back the first one reads.
 
-    Newest-first lists are read down to a mark. Only when a list was read to its end does its mark move, so a pull that
-    broke off reads it again; what is known or settled costs no further request then.
+    Newest-first lists are read down to a mark: a walk. Only at its end does the mark move, to when the walk began. A
+    pull that broke off or had asked enough leaves the walk where it was, and the next one goes on there, so that a list
+    may be of any length.
     """
 
     cursor: dict[str, Any]
@@ -197,6 +198,24 @@ class Work:
     def move_mark(self, name: str, to: datetime) -> None:
         """The list `name` was read up to here."""
         self.cursor.setdefault("marks", {})[name] = format_moment(to)
+
+    def walk(self, name: str, begin: Any) -> Any:
+        """Where the reading of the list `name` goes on: at `begin`, or where the last pull left it."""
+        walks = self.cursor.setdefault("walks", {})
+        return walks.setdefault(name, {"at": begin, "began": format_moment(self.now)})["at"]
+
+    def walk_on(self, name: str, at: Any) -> None:
+        """What came before `at` is told."""
+        self.cursor["walks"][name]["at"] = at
+
+    def walked(self, name: str) -> None:
+        """The walk is at its end: the next one reads down to where this one began."""
+        began = self.cursor["walks"].pop(name)["began"]
+        self.move_mark(name, parse_moment(began))
+
+    def forget_walk(self, name: str) -> None:
+        """The server no longer knows the place; the next pull begins the list again."""
+        self.cursor.get("walks", {}).pop(name, None)
 
     def settle(self, what: str) -> None:
         """`what` tells no change and never will."""
@@ -242,6 +261,24 @@ class Place:
 def one(read: Callable[..., ChangeRecord], *told: Any) -> list[ChangeRecord]:
     """What `read` makes of an entry, as a list; for `Work.tell`."""
     return [read(*told)]
+
+
+def pages_of(
+    work: Work, name: str, read: Callable[[int], list[Entry]], is_last: Callable[[list[Entry]], bool]
+) -> Iterator[list[Entry]]:
+    """Pages from where the walk `name` is, by number from 1, to the last one. What happens on the way may break it off.
+
+    A walk that goes on begins one page earlier: entries that were deleted meanwhile have moved others forward.
+    """
+    number = max(1, int(work.walk(name, 1)) - 1)
+    while True:
+        page = read(number)
+        yield page
+        if is_last(page):
+            work.walked(name)
+            return
+        number += 1
+        work.walk_on(name, number)
 
 
 def bounded(work: Work, steps: Iterator[Step]) -> Iterator[Step]:

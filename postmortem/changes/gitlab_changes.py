@@ -66,6 +66,17 @@ def merge_changes(
     )  # fmt: skip
 
 
+def commit_changes(
+    name: str, told: Mapping[str, Any], paths: Iterable[str], options: FeedOptions
+) -> list[ChangeRecord]:
+    """A commit that was pushed without a merge request."""
+    return repository.landed(
+        host=HOST, repository=name, sha=commit_sha(told.get("id")), title=short_text(told.get("message"), 300),
+        at=told.get("committed_date"), link=told.get("web_url"), actor=short_text(told.get("author_name")),
+        paths=paths, options=options,
+    )  # fmt: skip
+
+
 def release_id(name: str, told: Mapping[str, Any]) -> str:
     """The id under which a release is logged."""
     return f"{HOST}:release:{short_name(name, 90)}:{short_name(short_text(told.get('tag_name'), 200), 80)}"

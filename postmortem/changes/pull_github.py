@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from postmortem.changes import github_changes as github
-from postmortem.changes.feed_http import Entry, Place, Reads, Step, Work, bounded, one
+from postmortem.changes.feed_http import Entry, Place, Reads, Step, Work, bounded, one, pages_of
 from postmortem.changes.feed_options import FeedOptions, folders
 from postmortem.changes.repository_changes import commit_sha, entries, merge_ids
 from postmortem.traces.source_http import SourceError
@@ -17,7 +17,6 @@ from postmortem.traces.values import mapping, moment, short_text
 
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _PAGE = 100
-_MAX_PAGES = 40
 _MAX_FILE_PAGES = 10
 _LATE_STATUS = timedelta(days=3)  # a deployment may wait for somebody's approval
 _LATE_RELEASE = timedelta(days=60)  # releases are sorted by their commit, drafts are published later
@@ -45,22 +44,22 @@ def _pull(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
 
 
 def _releases(place: Place) -> Iterator[Step]:
-    reader, path, name, work = place.reader, place.path, place.name, place.work
-    for page in _pages(reader, f"{path}/releases", {}, "created_at", work.mark("releases", _LATE_RELEASE)):
+    name, work = place.name, place.work
+    since = work.mark("releases", _LATE_RELEASE)
+    for page in _pages(place, "releases", "releases", {}, sorted_by="created_at", since=since):
         told = [entry for entry in page if not entry.value.get("draft") and _since(entry, "published_at", work.first)]
         new = _new(work, [github.release_id(entry.value) for entry in told])
         for entry in told:
             if github.release_id(entry.value) in new:
                 work.tell(partial(one, github.release_change, name, entry.value), entry.raw)
         yield work.step()
-    work.move_mark("releases", work.now)
     yield work.step()
 
 
 def _deployments(place: Place) -> Iterator[Step]:
     reader, path, name, options, work = place.reader, place.path, place.name, place.options, place.work
     since = work.mark("deployments", _LATE_STATUS)
-    for page in _pages(reader, f"{path}/deployments", {}, "created_at", since):
+    for page in _pages(place, "deployments", "deployments", {}, sorted_by="created_at", since=since):
         asked = [
             entry
             for entry in page
@@ -80,14 +79,14 @@ def _deployments(place: Place) -> Iterator[Step]:
             elif statuses and short_text(statuses[0].value.get("state")) in _ENDED:
                 work.settle(identifier)
         yield work.step()
-    work.move_mark("deployments", work.now)
     yield work.step()
 
 
 def _merges(place: Place) -> Iterator[Step]:
     reader, path, name, options, work = place.reader, place.path, place.name, place.options, place.work
     asked = {"state": "closed", "base": place.branch, "sort": "updated", "direction": "desc"}
-    for page in _pages(reader, f"{path}/pulls", asked, "updated_at", work.mark("merges", _CLOCKS)):
+    since = work.mark("merges", _CLOCKS)
+    for page in _pages(place, "merges", "pulls", asked, sorted_by="updated_at", since=since):
         for entry in page:
             sha = github.merge_sha(entry.value)
             number = short_text(entry.value.get("number"), 12)
@@ -99,7 +98,6 @@ def _merges(place: Place) -> Iterator[Step]:
             if not work.tell(read, entry.raw):
                 work.settle(f"commit:{sha}")
         yield work.step()
-    work.move_mark("merges", work.now)
     yield work.step()
 
 
@@ -107,9 +105,10 @@ def _commits(place: Place) -> Iterator[Step]:
     """Commits that no pull request brought. They are few, so each may cost two requests."""
     reader, path, name, options, work = place.reader, place.path, place.name, place.options, place.work
     since = work.mark("commits", timedelta(days=1))
-    for folder in folders(options.paths):
+    named = folders(options.paths)
+    for folder in named[work.walk("commits", 0) :]:
         asked = {"sha": place.branch, "since": since.isoformat(), "path": folder}
-        for page in _pages(reader, f"{path}/commits", asked, "", since):
+        for page in _pages(place, f"commits of {folder}", "commits", asked, sorted_by="", since=since):
             for entry in page:
                 sha = commit_sha(entry.value.get("sha"))
                 if not sha or not _is_new(work, name, sha, options):
@@ -121,7 +120,8 @@ def _commits(place: Place) -> Iterator[Step]:
                 if not work.tell(partial(github.commit_changes, name, entry.value, files, options), entry.raw):
                     work.settle(f"commit:{sha}")
             yield work.step()
-    work.move_mark("commits", work.now)
+        work.walk_on("commits", named.index(folder) + 1)
+    work.walked("commits")
     yield work.step()
 
 
@@ -145,14 +145,17 @@ def _paths(file: Mapping[str, Any]) -> list[str]:
 
 
 def _pages(
-    reader: Reads, path: str, params: Mapping[str, Any], sorted_by: str, since: datetime
+    place: Place, walk: str, path: str, params: Mapping[str, Any], *, sorted_by: str, since: datetime
 ) -> Iterator[list[Entry]]:
     """Pages of a list, newest first, down to `since` by the field `sorted_by`; all pages where that is empty."""
-    for number in range(1, _MAX_PAGES + 1):
-        page = reader.entries(path, {**params, "per_page": _PAGE, "page": number})
-        yield page
-        if len(page) < _PAGE or any((at := moment(entry.value.get(sorted_by))) and at < since for entry in page):
-            return
+
+    def read(number: int) -> list[Entry]:
+        return place.reader.entries(f"{place.path}/{path}", {**params, "per_page": _PAGE, "page": number})
+
+    def is_last(page: list[Entry]) -> bool:
+        return len(page) < _PAGE or any((at := moment(one.value.get(sorted_by))) and at < since for one in page)
+
+    return pages_of(place.work, walk, read, is_last)
 
 
 def _since(entry: Entry, name: str, since: datetime) -> bool:

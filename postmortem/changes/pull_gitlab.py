@@ -1,22 +1,23 @@
-"""GitLab read over REST 4: deployments, releases and merge requests to named paths. Pure."""
+"""GitLab read over REST 4: deployments, releases, merge requests and direct commits to named paths. Pure."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
 from postmortem.changes import gitlab_changes as gitlab
-from postmortem.changes.feed_http import Entry, Place, Reads, Step, Work, bounded, one
-from postmortem.changes.feed_options import FeedOptions
-from postmortem.changes.repository_changes import merge_ids, moment_of
+from postmortem.changes.feed_http import Entry, Place, Reads, Step, Work, bounded, one, pages_of
+from postmortem.changes.feed_options import FeedOptions, folders
+from postmortem.changes.repository_changes import commit_sha, merge_ids, moment_of
 from postmortem.lib.errors import UserError
 from postmortem.traces.source_http import SourceError
 from postmortem.traces.values import mapping, short_text
 
 _PAGE = 100
-_MAX_PAGES = 40
 _CLOCKS = timedelta(hours=2)
+_LATE_PUSH = timedelta(days=1)  # a commit is dated when it was made, not when it was pushed
 _BACKDATED = timedelta(days=30)  # a release may carry an earlier date than its making
 
 
@@ -37,6 +38,7 @@ def _pull(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
     yield from _releases(place)
     if options.paths and branch:
         yield from _merges(place)
+        yield from _commits(place)
 
 
 def _deployments(place: Place) -> Iterator[Step]:
@@ -57,25 +59,17 @@ def _deployments(place: Place) -> Iterator[Step]:
 
 
 def _releases(place: Place) -> Iterator[Step]:
-    reader, path, name, work = place.reader, place.path, place.name, place.work
+    name, work = place.name, place.work
     since = work.mark("releases", _BACKDATED)
-    for number in range(1, _MAX_PAGES + 1):
-        asked = {"order_by": "released_at", "sort": "desc", "per_page": _PAGE, "page": number}
-        page = reader.entries(f"{path}/releases", asked)
-        told = [
-            entry
-            for entry in page
-            if not entry.value.get("upcoming_release") and _since(entry, ("released_at", "created_at"), work.first)
-        ]
+    asked = {"order_by": "released_at", "sort": "desc"}
+    dated = ("released_at", "created_at")
+    for page in _newest_first(place, "releases", "releases", asked, sorted_by=dated, since=since):
+        told = [entry for entry in page if not entry.value.get("upcoming_release") and _since(entry, dated, work.first)]
         known = work.known([gitlab.release_id(name, entry.value) for entry in told])
         for entry in told:
             if gitlab.release_id(name, entry.value) not in known:
                 work.tell(partial(one, gitlab.release_change, name, entry.value), entry.raw)
         yield work.step()
-        moments = [_moment(entry, ("released_at", "created_at")) for entry in page]
-        if len(page) < _PAGE or any(at and at < since for at in moments):
-            break
-    work.move_mark("releases", work.now)
     yield work.step()
 
 
@@ -97,11 +91,63 @@ def _merges(place: Place) -> Iterator[Step]:
         yield work.step()
 
 
+def _commits(place: Place) -> Iterator[Step]:
+    """Commits that no merge request brought. They are few, so each may cost two requests."""
+    reader, name, options, work = place.reader, place.name, place.options, place.work
+    since = work.mark("commits", _LATE_PUSH)
+    named = folders(options.paths)
+    for folder in named[work.walk("commits", 0) :]:
+        asked = {"ref_name": place.branch, "since": since.isoformat(), "first_parent": "true"}
+        asked |= {"path": folder} if folder else {}
+        for page in _newest_first(
+            place, f"commits of {folder}", "repository/commits", asked, sorted_by=(), since=since
+        ):
+            for entry in page:
+                sha = commit_sha(entry.value.get("id"))
+                ids = merge_ids(gitlab.HOST, name, sha, options)
+                if not sha or not work.open([f"commit:{sha}"]) or work.known(ids):
+                    continue
+                files = [] if _was_merged(place, entry, sha) else _files(reader, _commit_path(place, sha, "diff"))
+                if not work.tell(partial(gitlab.commit_changes, name, entry.value, files, options), entry.raw):
+                    work.settle(f"commit:{sha}")
+            yield work.step()
+        work.walk_on("commits", named.index(folder) + 1)
+    work.walked("commits")
+    yield work.step()
+
+
+def _was_merged(place: Place, entry: Entry, sha: str) -> bool:
+    """Whether a merge request brought it, which is told as such."""
+    parents = entry.value.get("parent_ids")
+    if isinstance(parents, list) and len(parents) > 1:
+        return True
+    asked = place.reader.entries(_commit_path(place, sha, "merge_requests"), {"per_page": _PAGE})
+    return any(one.value.get("state") == "merged" for one in asked)
+
+
+def _commit_path(place: Place, sha: str, what: str) -> str:
+    return f"{place.path}/repository/commits/{sha}/{what}"
+
+
+def _newest_first(
+    place: Place, walk: str, path: str, params: Mapping[str, Any], *, sorted_by: tuple[str, ...], since: datetime
+) -> Iterator[list[Entry]]:
+    """Pages down to `since` by the first of the fields `sorted_by`; all pages where there are none."""
+
+    def read(number: int) -> list[Entry]:
+        return place.reader.entries(f"{place.path}/{path}", {**params, "per_page": _PAGE, "page": number})
+
+    def is_last(page: list[Entry]) -> bool:
+        return len(page) < _PAGE or any((at := _moment(entry, sorted_by)) and at < since for entry in page)
+
+    return pages_of(place.work, walk, read, is_last)
+
+
 def _oldest_first(reader: Reads, path: str, params: Mapping[str, Any], name: str, work: Work) -> Iterator[list[Entry]]:
     """Pages in the order of their last change, from the mark on; the mark moves with every page that was used."""
     since = work.mark(name, _CLOCKS)
     asked = {**params, "order_by": "updated_at", "sort": "asc", "updated_after": since.isoformat(), "per_page": _PAGE}
-    for number in range(1, _MAX_PAGES + 1):
+    for number in count(1):  # the budget ends it; the mark is where the next pull goes on
         page = reader.entries(path, {**asked, "page": number})
         yield page
         moments = [at for entry in page if (at := _moment(entry, ("updated_at",)))]

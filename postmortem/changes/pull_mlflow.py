@@ -14,11 +14,10 @@ from postmortem.changes.records import ChangeRecord
 from postmortem.changes.repository_changes import entries
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.errors import UserError
-from postmortem.traces.source_http import SourceError
+from postmortem.traces.source_http import RateLimited, SourceError
 from postmortem.traces.values import mapping, short_text
 
 _PAGE = 200
-_MAX_PAGES = 25
 _CLOCKS = timedelta(minutes=10)
 _CLOCKS_APART = timedelta(minutes=1)  # less than between two pulls, else an earlier move to the same version counts
 _API = "api/2.0/mlflow"
@@ -38,7 +37,7 @@ def _versions(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]
     since = work.mark("versions", _CLOCKS)
     first_look = "versions" not in mapping(work.cursor.get("marks"))
     asked = {"order_by": "last_updated_timestamp DESC", "max_results": _PAGE}
-    for page in _pages(reader, f"{_API}/model-versions/search", asked, "model_versions"):
+    for page in _pages(reader, work, "versions", asked):
         wanted = [told for told in page if not options.models or told.get("name") in options.models]
         known = work.known([mlflow.version_id(mlflow.name_of(told), mlflow.version_of(told)) for told in wanted])
         for told in wanted:
@@ -48,7 +47,7 @@ def _versions(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]
         # The first look goes to the end: it must know the stage of every version.
         if not first_look and any(_updated(told) < since for told in page):
             break
-    work.move_mark("versions", work.now)
+    work.walked("versions")
     yield work.step()
 
 
@@ -80,22 +79,26 @@ def _updated(told: Mapping[str, Any]) -> datetime:
 
 
 def _aliases(reader: Reads, options: FeedOptions, work: Work) -> Iterator[Step]:
-    """Every alias of every model, compared with the last look."""
-    before: dict[str, dict[str, str]] | None = work.cursor.get("aliases")
+    """Every alias of every model, compared with the last look; what a page tells is remembered with the page."""
     looked = work.cursor.get("looked")
     since = parse_moment(looked) if isinstance(looked, str) else work.now
-    seen: dict[str, dict[str, str]] = {}
-    for page in _pages(reader, f"{_API}/registered-models/search", {"max_results": _PAGE}, "registered_models"):
+    first_look = looked is None
+    before: dict[str, dict[str, str]] = work.cursor.setdefault("aliases", {})
+    for page in _pages(reader, work, "aliases", {"max_results": _PAGE}):
         for told in page:
             name = mlflow.name_of(told)
             if options.models and name not in options.models:
                 continue
-            seen[name] = mlflow.aliases_of(told)
-            if before is not None:
-                moved = partial(_moves, told, before.get(name, {}), seen[name], since, _Look(work, reader, options))
+            after = mlflow.aliases_of(told)
+            if not first_look:
+                moved = partial(_moves, told, before.get(name, {}), after, since, _Look(work, reader, options))
                 work.tell(moved, _bytes(told))
-    work.cursor["aliases"] = {name: aliases for name, aliases in seen.items() if aliases}
-    work.cursor["looked"] = work.now.isoformat()
+            before[name] = after
+            if not after:
+                del before[name]
+        yield work.step()
+    work.walked("aliases")
+    work.cursor["looked"] = work.cursor["marks"]["aliases"]
     yield work.step()
 
 
@@ -128,16 +131,32 @@ def _moves(
     return found
 
 
-def _pages(reader: Reads, path: str, params: Mapping[str, Any], name: str) -> Iterator[list[dict[str, Any]]]:
-    token = ""
-    for _ in range(_MAX_PAGES):
-        answer = reader.get(path, {**params, "page_token": token})
+_LISTS = {
+    "versions": (f"{_API}/model-versions/search", "model_versions"),
+    "aliases": (f"{_API}/registered-models/search", "registered_models"),
+}
+
+
+def _pages(reader: Reads, work: Work, walk: str, params: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Pages from where the walk is. The caller ends the walk: it may have seen enough before the last page."""
+    path, name = _LISTS[walk]
+    token = left = str(work.walk(walk, ""))
+    while True:
+        try:
+            answer = reader.get(path, {**params, "page_token": token})
+        except RateLimited:
+            raise
+        except SourceError:
+            if token and token == left:  # the server has forgotten it since the last pull
+                work.forget_walk(walk)
+            raise
         if not isinstance(answer, dict):
             raise SourceError(f"{reader.base} answered without a registry; check that it is an MLflow server.")
         yield [told for told in entries(answer.get(name)) if _is_named(told)]
         token = short_text(answer.get("next_page_token"), 2000)
         if not token:
             return
+        work.walk_on(walk, token)
 
 
 def _bytes(told: Mapping[str, Any]) -> bytes:

@@ -77,12 +77,15 @@ def update_feed(
     name: str | None = None,
     base_url: str | None = None,
     token: str = "",
+    forget_token: bool = False,
     connection: Connection | None = None,
     interval_minutes: int | None = None,
     lookback_days: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ChangeFeed:
     """Change a feed of any kind; what is None (and an empty token) stays. Only name and options of one that sends.
+
+    `forget_token` makes it read without any from now on.
 
     A new project, address or path makes the next pull read from the beginning again; what is stored adds nothing.
     """
@@ -97,6 +100,10 @@ def update_feed(
             feed.options = options_for(feed.kind, options).stored()
         fields = ["name", "options"]
         if feed.is_pulled:
+            if forget_token:
+                if token.strip():
+                    raise UserError("Enter a token or forget the stored one, not both.")
+                feed.secret_encrypted = encrypt("")
             _change_source(feed, base_url, token, connection)
             _set_schedule(
                 feed,
@@ -170,10 +177,19 @@ def save_named(feed: ChangeFeed, fields: list[str] | None = None) -> None:
         ) from error
 
 
+def has_token(feed: ChangeFeed) -> bool:
+    """Whether it is read with a token, which nobody is shown."""
+    try:
+        return feed.is_pulled and bool(decrypt(bytes(feed.secret_encrypted)))
+    except UserError:
+        return True  # one that can no longer be read
+
+
 def shown(feed: ChangeFeed) -> dict[str, Any]:
     """What the audit log keeps: everything but the secret."""
     return {
         "name": feed.name, "kind": feed.kind, "options": feed.options, "base_url": feed.base_url,
+        "has_token": has_token(feed),
         "connection": feed.connection_id, "interval_minutes": feed.interval_minutes,
         "lookback_days": feed.lookback_days,
     }  # fmt: skip

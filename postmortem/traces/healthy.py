@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.db.models import TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+import numpy as np
+import numpy.typing as npt
 
 from postmortem.incidents.models import Incident, Worse
 from postmortem.traces.compare import likeness
 from postmortem.traces.models import Score, Trace
+from postmortem.traces.stored_cells import TraceColumns, trace_columns
 
 # Facets that a similar trace shares, the dearest last to be given up.
 _SHARED = ("prompt", "segment", "intent", "region")
@@ -24,19 +24,29 @@ def similar_healthy(trace: Trace, count: int = 5) -> list[Trace]:
     """
     incident = trace.incident
     onset = incident.onset_at or incident.incident_start or trace.timestamp
-    earlier = Trace.objects.filter(incident=incident, timestamp__lt=min(onset, trace.timestamp), has_error=False)
-    earlier = earlier.exclude(pk=trace.pk).order_by("-timestamp", "-id")
+    # By columns: no index of a database helps where most traces share their facets.
+    columns = trace_columns(incident)
+    earlier = ~columns.failed & (columns.seconds < min(onset, trace.timestamp).timestamp())
+    earlier &= columns.keys != trace.pk
     for kept in range(len(_SHARED), -1, -1):
-        alike = earlier
+        alike = earlier.copy()
         for name in _SHARED[:kept]:
             if value := trace.facets.get(name):
-                alias = f"shared_{name}"
-                alike = alike.alias(**{alias: Cast(KeyTextTransform(name, "facets"), TextField())})
-                alike = alike.filter(**{alias: value})
-        found = _healthy(incident, list(alike[:_CANDIDATES]))
+                facet = columns.facet(name)
+                alike &= facet.codes == (facet.values.index(value) if value in facet.values else -2)
+        keys = _latest(columns, np.flatnonzero(alike))
+        found = _healthy(incident, sorted(Trace.objects.filter(pk__in=keys), key=lambda one: keys.index(one.pk)))
         if found:
             return sorted(found, key=lambda other: -likeness(trace.input_preview, other.input_preview))[:count]
     return []
+
+
+def _latest(columns: TraceColumns, rows: npt.NDArray[np.intp]) -> list[int]:
+    """Keys of the latest of these rows, the last one first."""
+    if rows.size > _CANDIDATES:
+        rows = rows[np.argpartition(columns.seconds[rows], -_CANDIDATES)[-_CANDIDATES:]]
+    order = np.lexsort((columns.keys[rows], columns.seconds[rows]))[::-1]
+    return [int(key) for key in columns.keys[rows][order]]
 
 
 def _healthy(incident: Incident, traces: list[Trace]) -> list[Trace]:

@@ -6,7 +6,7 @@ from django import forms
 
 from postmortem.changes.feed_options import paths_as_text, read_options
 from postmortem.changes.models import ChangeFeed
-from postmortem.changes.pulled_feeds import DEFAULT_ADDRESS, LONGEST_LOOKBACK_DAYS, OPTIONS_OF
+from postmortem.changes.pulled_feeds import DEFAULT_ADDRESS, LONGEST_LOOKBACK_DAYS, OPTIONS_OF, has_token
 from postmortem.incidents.models import Feature
 from postmortem.lib.errors import UserError
 from postmortem.traces.models import Connection
@@ -120,6 +120,7 @@ class FeedSettingsForm(forms.Form):
         max_length=400,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+    forget_token = forms.BooleanField(required=False, label="Forget the stored token: read without one")
     paths = _Paths()
     environments = _environments()
     branch = forms.CharField(
@@ -152,6 +153,8 @@ class FeedSettingsForm(forms.Form):
             wanted |= {"connection"} if langfuse else {"base_url", "token"}
         if not stored:
             wanted.add("feature")
+        elif "token" in wanted and has_token(stored):
+            wanted.add("forget_token")
         for name in set(self.fields) - wanted:
             del self.fields[name]
         if "base_url" in self.fields:

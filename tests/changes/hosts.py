@@ -149,7 +149,16 @@ def gitlab() -> Host:
         ],
         f"{base}/merge_requests/3/diffs": [{"new_path": "docs/a.md", "old_path": "docs/a.md"}],
         f"{base}/merge_requests/4/diffs": [{"new_path": "archive/tone.md", "old_path": "prompts/tone.md"}],
+        f"{base}/repository/commits": [
+            _gitlab_commit(44, "Warmer tone", hours=2, files=["prompts/tone.md"]),
+            _gitlab_commit(66, "Merge of a branch", hours=3, files=["prompts/a.md"], parents=2),
+            _gitlab_commit(55, "Hot fix of the greeting\n\nLong story", hours=6, files=["prompts/hello.md"]),
+            _gitlab_commit(77, "Squashed elsewhere", hours=7, files=["prompts/a.md"]),
+        ],
     }  # fmt: skip
+    for number, asked in ((55, []), (77, [{"iid": 9, "state": "merged"}])):
+        lists[f"{base}/repository/commits/{sha(number)}/merge_requests"] = asked
+        lists[f"{base}/repository/commits/{sha(number)}/diff"] = [{"new_path": "prompts/hello.md", "old_path": "x"}]
     project = {"id": 7, "path_with_namespace": "shop/assistant", "default_branch": "main"}
     return Host(lists, {"/api/v4/projects/shop%2Fassistant": project, "/api/v4/projects/7": project})
 
@@ -159,6 +168,7 @@ class Registry(Host):
 
     def __init__(self) -> None:
         super().__init__({}, {})
+        self.page = 2
         self.models = [{"name": "answerer", "aliases": [{"alias": "champion", "version": "1"}]}, {"name": "judge"}]
         self.versions = [
             version("answerer", "1", days=3, stage="Production"), version("judge", "1", days=2),
@@ -168,6 +178,8 @@ class Registry(Host):
     def answer(self, method: str, address: str, body: str, headers: dict[str, str]) -> dict[str, Any] | None:
         self.asked.append(address)
         parts = urlsplit(address)
+        if instead := self.instead.get(parts.path):
+            return {"status": 200, "headers": {}, "body": "", **instead}
         token = int(parse_qs(parts.query).get("page_token", ["0"])[0])
         if parts.path == "/api/2.0/mlflow/registered-models/search":
             name, rows = "registered_models", self.models
@@ -176,8 +188,9 @@ class Registry(Host):
             name, rows = "model_versions", sorted(self.versions, key=_newest)
         else:
             return None
-        more = {"next_page_token": str(token + 2)} if token + 2 < len(rows) else {}
-        return _json({name: rows[token : token + 2], **more})
+        end = token + self.page
+        more = {"next_page_token": str(end)} if end < len(rows) else {}
+        return _json({name: rows[token:end], **more})
 
 
 def version(name: str, number: str, *, days: float, stage: str = "None", **more: Any) -> dict[str, Any]:
@@ -221,6 +234,14 @@ def _commit(number: int, message: str, *, parents: int, files: list[str], hours:
         "sha": sha(number), "commit": {"message": message, "author": who, "committer": who},
         "parents": [{"sha": sha(number + 1000 + place)} for place in range(parents)], "author": {"login": "ann"},
         "html_url": f"https://github.com/shop/assistant/commit/{sha(number)}", "_files": files,
+    }  # fmt: skip
+
+
+def _gitlab_commit(number: int, message: str, *, hours: float, files: list[str], parents: int = 1) -> dict[str, Any]:
+    return {
+        "id": sha(number), "message": message, "committed_date": ago(hours=hours), "author_name": "Ann",
+        "parent_ids": [sha(number + 1000 + place) for place in range(parents)], "_files": files,
+        "web_url": f"https://git.example.org/shop/assistant/-/commit/{sha(number)}",
     }  # fmt: skip
 
 

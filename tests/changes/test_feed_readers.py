@@ -32,8 +32,13 @@ class Log:
         def told_between(begins, start, end):
             return any(record.id.startswith(begins) and start <= record.at <= end for record in self.webhooks)
 
-        known = set(self.stored).intersection
-        work = Work(self.cursor, known, NOW - timedelta(days=days), now, told_between=told_between)
+        work = Work(
+            self.cursor,
+            lambda ids: set(self.stored).intersection(ids),
+            NOW - timedelta(days=days),
+            now,
+            told_between=told_between,
+        )
         self.unfinished, new = False, []
         try:
             with FeedReader(base, budget=Budget(requests), backoff_seconds=0.01, **reader) as host:
@@ -198,8 +203,12 @@ class TestGitlab:
             assert log.run(base) == []
         assert set(log.stored) == {
             "gitlab:deployment:shop/assistant:42", "gitlab:release:shop/assistant:v8",
-            f"gitlab:merge:shop/assistant:{sha(44)}:prompt",
+            f"gitlab:merge:shop/assistant:{sha(44)}:prompt", f"gitlab:merge:shop/assistant:{sha(55)}:prompt",
         }  # fmt: skip
+        pushed = log[f"gitlab:merge:shop/assistant:{sha(55)}:prompt"]
+        assert (pushed.summary, pushed.actor) == ("Hot fix of the greeting (prompts/hello.md)", "Ann")
+        assert pushed.at == NOW - timedelta(hours=6)
+        assert host.count("/diff") - host.count("/diffs") == 1  # what merge requests brought is told by them
         deployed = log["gitlab:deployment:shop/assistant:42"]
         assert (deployed.to_version, deployed.at, deployed.actor) == (sha(5), NOW - timedelta(hours=4), "ann")
         merged = log[f"gitlab:merge:shop/assistant:{sha(44)}:prompt"]
@@ -217,6 +226,88 @@ class TestGitlab:
         host.instead["/api/v4/projects/7/deployments"] = {"body": '{"error": "x"}'}
         with host.serving() as base, pytest.raises(SourceError, match="deployments without a list"):
             log.run(base)
+
+
+class TestLongLists:
+    """A list of any length: each pull asks so much and no more, the next one goes on where it was."""
+
+    def pulls(self, log, base, **how):
+        """How many pulls it takes until nothing is left over."""
+        for number in range(1, 40):
+            log.run(base, **how)
+            if not log.unfinished:
+                return number
+        raise AssertionError("it never ends")
+
+    def test_five_thousand_requests_of_github(self):
+        """All but the oldest were closed without a merge, so that each costs no request of its own."""
+        host, log = github(), Log(pull_github.pull)
+        path = "/repos/shop/assistant/pulls"
+        closed = host.lists[path][2]
+        oldest = host.lists[path][0] | {"updated_at": ago(days=20), "merged_at": ago(days=20)}
+        host.lists[path] = [closed | {"number": n, "updated_at": ago(minutes=n)} for n in range(1, 5_000)] + [oldest]
+        with host.serving() as base:
+            assert self.pulls(log, base, requests=25) > 2
+            assert f"github:merge:shop/assistant:{sha(912)}:prompt" in log.stored
+            before = host.count("/pulls?")
+            log.run(base)
+        assert host.count("/pulls?") == before + 2  # the walk is over: down to its beginning and no further
+
+    def test_what_came_in_the_middle_is_read_by_the_next_walk(self):
+        host, log = github(), Log(pull_github.pull, read_options({"project": "shop/assistant"}))
+        path = "/repos/shop/assistant/deployments"
+        host.lists[path] = [
+            {"id": n, "sha": sha(n), "environment": "production", "created_at": ago(hours=2 + n / 100)}
+            for n in range(1, 251)
+        ]
+        late = {"id": 900, "sha": sha(9), "environment": "production", "created_at": ago(hours=1)}
+        for n in (*range(1, 251), 900):
+            host.lists[f"{path}/{n}/statuses"] = [{"state": "success", "created_at": ago(hours=1)}]
+        with host.serving() as base:
+            log.run(base, requests=150)
+            assert log.unfinished
+            host.lists[path].insert(0, late)
+            self.pulls(log, base, requests=150)
+            log.run(base, now=NOW + timedelta(minutes=30))
+        assert sum("deployment" in identifier for identifier in log.stored) == 251
+
+    def test_four_thousand_five_hundred_deployments_of_gitlab(self):
+        host, log = gitlab(), Log(pull_gitlab.pull)
+        base_path = "/api/v4/projects/7"
+        rows = [
+            {"id": n, "iid": n, "ref": "main", "sha": sha(n), "status": "success", "created_at": ago(minutes=5_000 - n),
+             "updated_at": ago(minutes=5_000 - n), "environment": {"name": "production"}}
+            for n in range(1, 4_501)
+        ]  # fmt: skip
+        host.lists[f"{base_path}/deployments"] = rows
+        with host.serving() as base:
+            assert self.pulls(log, base, requests=20) > 2
+        assert sum("deployment" in identifier for identifier in log.stored) == 4_500
+
+    def test_six_thousand_models_of_mlflow(self):
+        host, log = Registry(), Log(pull_mlflow.pull)
+        host.page = 100
+        host.models = [{"name": f"m{n}", "aliases": [{"alias": "live", "version": "1"}]} for n in range(6_000)]
+        host.versions = [version(f"m{n}", "1", days=1 + n / 10_000) for n in range(6_000)]
+        with host.serving() as base:
+            assert self.pulls(log, base, requests=25) > 3
+            assert len(log.stored) == 6_000  # aliases are only remembered at first
+            host.models[5_999]["aliases"] = [{"alias": "live", "version": "2"}]
+            self.pulls(log, base, requests=25, now=NOW + timedelta(hours=1))
+            assert len(log.stored) == 6_001
+
+    def test_a_place_that_the_registry_forgot_is_begun_again(self):
+        host, log = Registry(), Log(pull_mlflow.pull)
+        with host.serving() as base:
+            log.run(base, requests=1)
+            assert log.cursor["walks"]["versions"]["at"] == "2"
+            log.cursor["walks"]["versions"]["at"] = "5000000"
+            host.instead["/api/2.0/mlflow/model-versions/search"] = {"status": 400}
+            with pytest.raises(SourceError):
+                log.run(base)
+            host.instead = {}
+            log.run(base)
+        assert len(log.stored) == 3
 
 
 class TestMlflow:

@@ -23,6 +23,7 @@ from postmortem.traces.connections import create_connection
 from postmortem.traces.models import Connection
 from postmortem.traces.secret_keys import decrypt, encrypt
 from postmortem.traces.services import read_blob
+from tests.api.client import Api
 from tests.builders import make_feature, make_incident, make_person
 from tests.changes.hosts import Registry, github, gitlab, sha
 
@@ -255,14 +256,14 @@ class TestWorker:
             background.work(once=True)
         run.refresh_from_db()
         assert run.state == Run.State.FAILED  # there is nothing to attribute
-        assert Change.objects.filter(source="pulled").count() == 3
+        assert Change.objects.filter(source="pulled").count() == 4
 
     def test_the_command_pulls_what_is_due_or_named(self, admin):
         with gitlab().serving() as base:
             feed = made(admin, base, kind="pull_gitlab")
             out = StringIO()
             call_command("pull_feeds", stdout=out)
-            assert "Repository of Help Centre Assistant: 3 added" in out.getvalue()
+            assert "Repository of Help Centre Assistant: 4 added" in out.getvalue()
             call_command("pull_feeds", stdout=(again := StringIO()))
             assert again.getvalue() == ""  # not due
             call_command("pull_feeds", "Repository", stdout=(named := StringIO()))
@@ -288,6 +289,21 @@ class TestSettings:
         pulled_feeds.update_feed(feed=feed, by=admin, base_url="https://git2.example.org/api/v4", token="new")
         feed.refresh_from_db()
         assert (feed.base_url, decrypt(feed.secret_encrypted)) == ("https://git2.example.org", "new")
+
+    def test_a_stored_token_can_be_forgotten(self, admin, client):
+        feed = made(admin, "https://git.example.org", kind="pull_gitlab")
+        with pytest.raises(UserError, match="not both"):
+            pulled_feeds.update_feed(feed=feed, by=admin, token="new", forget_token=True)
+        client.force_login(admin)
+        form = client.get(reverse("feed-edit", args=[feed.pk])).content.decode()
+        assert "Forget the stored token" in form
+        answer = Api(admin, "").ask("patch", f"feeds/{feed.pk}/", {"forget_token": True})
+        assert "token" not in answer
+        feed.refresh_from_db()
+        assert decrypt(feed.secret_encrypted) == ""
+        assert "Forget the stored token" not in client.get(reverse("feed-edit", args=[feed.pk])).content.decode()
+        said = AuditEntry.objects.filter(action="feed.update").latest("pk")
+        assert (said.before["has_token"], said.after["has_token"]) == (True, False)
 
     def test_new_paths_read_from_the_beginning_and_take_the_lease(self, admin):
         feed = made(admin, "https://git.example.org", kind="pull_gitlab")
