@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from postmortem.attribution.comparing import compare_runs
 from postmortem.attribution.measured import measured_clocks
 from postmortem.attribution.models import Finding
+from postmortem.attribution.replays import replay_results
 from postmortem.attribution.selectors import finding_is_stale, findings, latest_finding, run_facts
 from postmortem.changes.selectors import changes_for_incident
 from postmortem.incidents.models import Incident
@@ -61,11 +62,13 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
             for rank, one in enumerate(hypotheses)
             if rank < _SHOWN_AT_LEAST or one["probability"] >= _SHOWN_PROBABILITY
         ]
+        # The newest replay of each change: the query gives the newest first.
+        replayed = {one.change.external_id: one.result for one in reversed(replay_results(incident))}
         summaries = dict(changes_for_incident(incident).values_list("external_id", "summary"))
         context |= {
             "result": finding.result,
             "unit": finding.result["signal"]["unit"],
-            "shown": [(rank, one, _starts(one, incident)) for rank, one in enumerate(shown, 1)],
+            "shown": [(rank, one, replayed.get(next(iter(one["changes"]), ""))) for rank, one in enumerate(shown, 1)],
             "folded": list(enumerate(hypotheses[len(shown) :], len(shown) + 1)),
             "charts": exposed_charts(finding),
             "measured": measured_clocks(finding.result, detected=incident.detected_at, mitigated=incident.mitigated_at),
@@ -151,11 +154,6 @@ def _patterns(incident: Incident, patterns: list[dict[str, Any]]) -> dict[str, o
         },
         "trace_pages": trace_keys(incident, ids),
     }
-
-
-def _starts(hypothesis: dict, incident: object) -> str:
-    """When the hypothesis begins: the change's logged time, or the step's."""
-    return str(hypothesis.get("at") or "")
 
 
 urlpatterns = [

@@ -7,8 +7,10 @@ from django.urls import reverse
 
 from postmortem.attribution.bayes import SHARPNESS
 from postmortem.attribution.method import METHOD
-from postmortem.attribution.models import Finding
+from postmortem.attribution.models import Finding, ReplayResult
+from postmortem.changes.models import Change
 from postmortem.incidents.models import Incident
+from postmortem.traces.services import store_blob
 from postmortem.web.templatetags.workbench import times_as_likely
 from tests.report.builders import finding_result, make_publishable
 
@@ -55,6 +57,19 @@ def test_a_run_from_before_recovery_was_measured_still_opens(client, incident):
 def test_changes_that_harm_only_together_are_named_and_escaped(client, incident):
     page = page_of(client, incident, finding_result(interactions=[TOGETHER]))
     assert "Two &lt;changes&gt; only together." in page
+
+
+def test_a_replay_stands_beside_the_change_that_it_tested(client, incident):
+    result = finding_result()
+    leading = result["hypotheses"][0]["changes"][0]
+    change = Change.objects.get(external_id=leading)
+    said = {"direction": "against", "sentence": "Replay of <failing> traces: 5.0% of 40 turn good"}
+    person = incident.participants.first().person
+    blob = store_blob(b"{}", "application/x-ndjson")
+    ReplayResult.objects.create(incident=incident, change=change, blob=blob, result=said, added_by=person)
+    page = page_of(client, incident, result)
+    assert "Replayed, speaks against it." in page and "Replay of &lt;failing&gt; traces: 5.0% of 40 turn good." in page
+    assert page.count("data-replay") == 1
 
 
 def test_each_number_of_the_row_has_its_sentence(client, incident):
