@@ -45,6 +45,14 @@ class DuplicateSerializer(serializers.Serializer):
     first = ChangeSerializer()
     second = ChangeSerializer()
     reason = serializers.CharField()
+    is_sure = serializers.BooleanField(help_text="Both tell the same version, link or words, not only alike ones.")
+
+
+class MergedSerializer(serializers.Serializer):
+    """How many entries were merged, and how many wait because one of the two went into a third just now."""
+
+    merged = serializers.IntegerField()
+    left = serializers.IntegerField()
 
 
 class _OneChange(IncidentView):
@@ -118,5 +126,11 @@ class DuplicatesView(IncidentView):
     def get(self, request: Request, number: str) -> Response:
         """Likely pairs, for people to merge."""
         pairs = selectors.duplicate_pairs(selectors.ledger(self.incident))
-        rows = [{"first": first, "second": second, "reason": reason} for first, second, reason, _ in pairs]
+        rows = [dict(zip(("first", "second", "reason", "is_sure"), pair, strict=True)) for pair in pairs]
         return self.page(rows, DuplicateSerializer)
+
+    @extend_schema(request=None, responses=MergedSerializer)
+    def post(self, request: Request, number: str) -> Response:
+        """Merge all that are sure; each can be taken apart again."""
+        merged, left = corrections.merge_sure_duplicates(by=self.person, incident=self.incident)
+        return Response(MergedSerializer({"merged": merged, "left": left}).data)

@@ -69,6 +69,7 @@ class LedgerFilterSerializer(serializers.Serializer):
     layer = serializers.ChoiceField(choices=LAYER_CHOICES, required=False)
     state = serializers.ChoiceField(choices=selectors.STATES, required=False)
     source = serializers.ChoiceField(choices=Change.Source.choices, required=False)
+    feed = serializers.IntegerField(required=False, help_text="The id of the feed that brought it.")
     start = serializers.DateTimeField(required=False)
     end = serializers.DateTimeField(required=False)
     by_exposure = serializers.BooleanField(required=False)

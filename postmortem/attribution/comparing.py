@@ -68,8 +68,12 @@ def _moves(old: Sequence[Json], new: Sequence[Json]) -> tuple[ProbabilityMove, .
 
 
 def _reasons(before: Json, after: Json) -> list[str]:
+    known, now = (run["parameters"].get("retirements") for run in (before, after))
+    moved = ["The calendar of model retirements has changed."] if known and now and known != now else []
+    if before["code_version"] != after["code_version"]:
+        moved.append("The method's code differs.")
     if before["inputs_sha256"] == after["inputs_sha256"]:
-        return ["The method's code differs."] if before["code_version"] != after["code_version"] else []
+        return moved
     old, new = before["parameters"].get("inputs"), after["parameters"].get("inputs")
     told: list[str] = []
     if not old or not new:
@@ -85,9 +89,7 @@ def _reasons(before: Json, after: Json) -> list[str]:
                 told.append(f"{label}: {old.get(name) or 'not set'} → {new.get(name) or 'not set'}.")
         if not told and old.get("evidence") != new.get("evidence"):
             told.append("Other bytes are in evidence.")
-    if before["code_version"] != after["code_version"]:
-        told.append("The method's code differs.")
-    return told
+    return told + moved
 
 
 def _changes_said(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from postmortem.accounts.models import Person
 from postmortem.changes.models import Change, ChangeRevision
 from postmortem.changes.parse import read_change, to_open_format
 from postmortem.changes.records import ChangeRecord
+from postmortem.changes.selectors import duplicate_pairs, ledger
 from postmortem.changes.stored import fields_of, record_of
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
@@ -95,6 +96,25 @@ def merge_changes(*, duplicate: Change, into: Change, by: Person, incident: Inci
             incident_number=incident.number, after={"merged into": into.external_id},
         )  # fmt: skip
     return duplicate
+
+
+def merge_sure_duplicates(*, by: Person, incident: Incident) -> tuple[int, int]:
+    """Merge every pair of the ledger that tells the same version, link or words in two feeds.
+
+    Returns how many were merged, and how many wait: one of the two went into a third entry just now.
+    """
+    require(by, Capability.IMPORT, incident)
+    refuse_published(incident)
+    merged = left = 0
+    for first, second, _, is_sure in duplicate_pairs(ledger(incident)):
+        if not is_sure:
+            continue
+        try:
+            merge_changes(duplicate=second, into=first, by=by, incident=incident)
+            merged += 1
+        except UserError:
+            left += 1
+    return merged, left
 
 
 def unmerge_change(*, duplicate: Change, by: Person, incident: Incident) -> Change:

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from postmortem.changes.as_observed import as_observed
 from postmortem.changes.duplicates import likely_duplicates
 from postmortem.changes.exposure import BASES, Basis, ExposureTotals, exposure_totals
-from postmortem.changes.models import Change, ChangeRevision
+from postmortem.changes.models import Change, ChangeFeed, ChangeRevision
 from postmortem.changes.reconcile import NeverObserved, Reconciliation, never_logged, never_observed_of
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.stored import record_of
@@ -138,6 +138,12 @@ def duplicate_pairs(rows: Sequence["LedgerRow"]) -> list[tuple[Change, Change, s
     return [(changes[pair.first], changes[pair.second], pair.reason, pair.is_sure) for pair in pairs]
 
 
+def feeds_in(rows: Sequence["LedgerRow"]) -> list[tuple[int, str]]:
+    """(key, name) of the feeds that brought entries of the ledger, by name; one query."""
+    keys = {row.change.feed_id for row in rows} - {None}
+    return list(ChangeFeed.objects.filter(pk__in=keys).order_by("name").values_list("pk", "name")) if keys else []
+
+
 def ledger(incident: Incident, grouped: GroupedCells | None = None) -> list[LedgerRow]:
     """The change ledger with exposure; see `read_join` when the reconciliation is needed as well."""
     return read_join(incident, grouped).ledger
@@ -151,6 +157,7 @@ class LedgerFilter:
     layer: str = ""
     state: str = ""
     source: str = ""
+    feed: int | None = None
     start: datetime | None = None
     end: datetime | None = None
     by_exposure: bool = False  # the most exposed first, else in order of time
@@ -158,7 +165,7 @@ class LedgerFilter:
     @property
     def narrows(self) -> bool:
         """Whether any row could be left out."""
-        return any((self.text, self.layer, self.state, self.source, self.start, self.end))
+        return any((self.text, self.layer, self.state, self.source, self.feed, self.start, self.end))
 
 
 def narrowed(rows: Sequence[LedgerRow], wanted: LedgerFilter) -> list[LedgerRow]:
@@ -176,6 +183,7 @@ def narrowed(rows: Sequence[LedgerRow], wanted: LedgerFilter) -> list[LedgerRow]
             wanted.layer in ("", change.layer)
             and wanted.state in ("", row.state)
             and wanted.source in ("", change.source)
+            and wanted.feed in (None, change.feed_id)
             and (wanted.start is None or change.until >= wanted.start)
             and (wanted.end is None or change.at < wanted.end)
             and (not text or any(text in part.lower() for part in words))

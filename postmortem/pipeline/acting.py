@@ -1,6 +1,6 @@
 """On whose behalf a command acts: commands ask the same permissions as pages do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.core.exceptions import PermissionDenied
@@ -10,6 +10,8 @@ from postmortem.accounts.models import Person, Role
 from postmortem.incidents.models import Incident
 from postmortem.incidents.selectors import get_incident
 from postmortem.lib.errors import UserError
+from postmortem.pipeline import background
+from postmortem.pipeline.models import Run
 
 
 def add_by_argument(parser: CommandParser) -> None:
@@ -46,3 +48,11 @@ def clear_errors() -> Iterator[None]:
         yield
     except (UserError, PermissionDenied) as error:
         raise CommandError(str(error)) from error
+
+
+def finish_run(run: Run, write: Callable[[str], object]) -> None:
+    """Bring a run to its end and say how it ended. CommandError unless it ended well."""
+    done = background.finish(run, tell=write)
+    if done.state != Run.State.DONE:
+        raise CommandError(done.message)
+    write(done.message)

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from postmortem.changes import corrections, selectors
+from postmortem.changes import corrections
 from postmortem.changes.models import Change, ChangeRevision
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
@@ -101,15 +101,7 @@ def merge(request: HttpRequest, number: str, pk: int) -> HttpResponse:
 def merge_all(request: HttpRequest, number: str) -> HttpResponse:
     """Merge every pair that tells the same version, link or words in two feeds; each can be taken apart again."""
     incident = open_incident(request, number, Capability.IMPORT)
-    merged, left = 0, 0
-    for first, second, _, is_sure in selectors.duplicate_pairs(selectors.ledger(incident)):
-        if not is_sure:
-            continue
-        try:
-            corrections.merge_changes(duplicate=second, into=first, by=request.user, incident=incident)
-            merged += 1
-        except UserError:
-            left += 1  # one of the two went into a third entry just now
+    merged, left = corrections.merge_sure_duplicates(by=request.user, incident=incident)
     told = f"{merged} merged; each can be taken apart on the page of the entry that it stands under."
     messages.success(request, told + (f" {left} wait for another look." if left else ""))
     return redirect(reverse("changes", args=[incident.number]) + "#changes")

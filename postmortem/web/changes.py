@@ -179,7 +179,7 @@ class LedgerForm(forms.Form):
     q = forms.CharField(required=False, max_length=200)
     layer = forms.ChoiceField(required=False, choices=LAYER_CHOICES)
     state = forms.ChoiceField(required=False, choices=[(state, state) for state in selectors.STATES])
-    feed = forms.ChoiceField(required=False, choices=Change.Source.choices)
+    feed = forms.RegexField(r"^([a-z]+|feed:[0-9]{1,18})$", required=False)  # a way in, or one feed by its key
     span = forms.CharField(required=False, max_length=40)
     start = MomentField(required=False)
     end = MomentField(required=False)
@@ -195,14 +195,16 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
     start, end = spans.get(asked.get("span", ""), (None, None))
     span = asked["span"] if start else ""
     start, end = asked.get("start") or start, asked.get("end") or end
+    source, _, feed = asked.get("feed", "").partition(":")
+    sources = dict(Change.Source.choices)
     wanted = selectors.LedgerFilter(
         text=asked.get("q", ""), layer=asked.get("layer", ""), state=asked.get("state", ""),
-        source=asked.get("feed", ""), start=start, end=end, by_exposure=bool(asked.get("order")),
+        source=source if source in sources else "", feed=int(feed) if feed else None,
+        start=start, end=end, by_exposure=bool(asked.get("order")),
     )  # fmt: skip
     shown = selectors.narrowed(rows, wanted)
     pages = Paginator(shown, PAGE_SIZE).get_page(request.GET.get("page"))
     on_page = [row.change for row in pages]
-    sources = dict(Change.Source.choices)
     return {
         "rows": pages,
         "merged": selectors.merged_changes(incident, on_page),
@@ -213,7 +215,9 @@ def _ledger(request: HttpRequest, incident: Incident, rows: list[selectors.Ledge
         "end": _picked(asked.get("end")),
         "spans": list(spans),
         "states": sorted({row.state for row in rows}),
+        "feed": asked.get("feed", ""),
         "feeds": [(source, sources[source]) for source in sorted({row.change.source for row in rows})],
+        "single_feeds": [(f"feed:{key}", name) for key, name in selectors.feeds_in(rows)],
         "row_count": len(rows),
         "shown_count": len(shown),
         "layer_counts": [(each, sum(row.change.layer == each for row in rows)) for each in LAYERS],

@@ -121,6 +121,7 @@ def detail(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     models = incident.feature.changes.filter(layer=Layer.MODEL.value, merged_into=None).order_by("-at")
     context = {
         "manifest": manifest,
+        "later": None if manifest.is_logged else selectors.later_logged(manifest),
         "noun": _noun(manifest),
         "others": others,
         "older": older,
@@ -192,9 +193,15 @@ def delete(request: HttpRequest, number: str, pk: int) -> HttpResponse:
 
 
 def _log(request: HttpRequest, incident: Incident, manifest: Manifest, older: Manifest | None) -> None:
+    later = selectors.later_logged(manifest)
     try:
         change = services.log_manifest(manifest=manifest, by=request.user, incident=incident, older=older)
         messages.success(request, f"In the ledger: {change.summary}.")
+        if later is not None:
+            messages.warning(
+                request,
+                f"The entry of {later} is corrected: it is compared with {manifest} now, which lies before it.",
+            )
     except UserError as error:
         messages.warning(request, str(error))
 

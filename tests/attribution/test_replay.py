@@ -214,3 +214,6 @@ class TestComparison:
         assert found.disagrees
         assert found.verdicts[0][2] == "ruled_in"
         assert found.reasons == ("The method's code differs.",)
+        other["parameters"]["retirements"] = "another day"
+        said = ("The calendar of model retirements has changed.", "The method's code differs.")
+        assert compare_runs(facts, other).reasons == said

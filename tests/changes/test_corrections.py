@@ -228,6 +228,11 @@ def test_the_api_corrects_merges_and_takes_back(entry, incident, reviewer):
     twin = make_change("pr-77", feature=incident.feature, at=at(11), until=at(11), source="file")
     api = Api(reviewer, incident.number)
     assert api.get("./changes/duplicates/")["count"] == 1
+    assert api.get("./changes/duplicates/")["results"][0]["is_sure"]
+    assert api.ask("post", "./changes/duplicates/") == {"merged": 1, "left": 0}
+    twin.refresh_from_db()
+    kept = twin if twin.merged_into_id is None else entry
+    api.ask("delete", f"./changes/{(entry if kept == twin else twin).pk}/merge/")
     assert [row["change"]["external_id"] for row in api.get("./changes/?source=file")["results"]] == ["pr-77"]
     between = "./changes/?start=2026-03-09T10:30:00Z&end=2026-03-09T12:00:00Z&text=answer"
     assert [row["change"]["external_id"] for row in api.get(between)["results"]] == ["pr-77"]

@@ -106,6 +106,66 @@ def test_two_manifests_become_a_retrieval_change(incident, reviewer):
     assert not Change.objects.exists()
 
 
+def between(**head):
+    """A manifest of the time between the two: one document more than the old one, by the old encoder."""
+    return jsonl(HEAD | {"version": "1b", "at": "2026-03-03T06:00:00Z"} | head, *DOCUMENTS, {"id": "m", "hash": "7"})
+
+
+def test_one_that_comes_later_and_lies_between_corrects_its_successor(incident, reviewer):
+    store(incident, reviewer, OLD)
+    newer = store(incident, reviewer, NEW)
+    change = services.log_manifest(manifest=newer, by=reviewer, incident=incident)
+    middle = store(incident, reviewer, between())
+    assert selectors.later_logged(middle) == newer
+    added = services.log_manifest(manifest=middle, by=reviewer, incident=incident)
+    assert (added.from_version, added.to_version) == ("1", "1b")
+    change.refresh_from_db()
+    newer.refresh_from_db()
+    assert (change.from_version, change.to_version, newer.compared_with) == ("1b", "2", middle)
+    assert change.summary == "Index kb 1b → 2: 1 added, 2 removed, 1 changed; encoder e1 → e2"
+    assert change.details["manifests"] == {"from": middle.raw_id, "to": newer.raw_id}
+    revision = change.revisions.get()
+    assert revision.reason == "kb 1b lies between 1 and 2: compared with it now."
+    assert (revision.before["from_version"], revision.by) == ("1", reviewer)
+    assert newer.is_logged and selectors.later_logged(middle) is None
+    corrections.undo_correction(revision=revision, by=reviewer, incident=incident)
+    change.refresh_from_db()
+    assert change.from_version == "1"
+
+
+def test_a_successor_that_says_the_same_says_so_now(incident, reviewer):
+    store(incident, reviewer, OLD)
+    change = services.log_manifest(manifest=store(incident, reviewer, NEW), by=reviewer, incident=incident)
+    same = NEW.replace(b'"version": "2"', b'"version": "2a"').replace(b"2026-03-05", b"2026-03-04")
+    services.log_manifest(manifest=store(incident, reviewer, same), by=reviewer, incident=incident)
+    change.refresh_from_db()
+    assert change.from_version == "2a" and "added" not in change.summary
+
+
+def test_the_page_says_that_one_lies_between(client, incident, reviewer):
+    store(incident, reviewer, OLD)
+    services.log_manifest(manifest=store(incident, reviewer, NEW), by=reviewer, incident=incident)
+    middle = store(incident, reviewer, between())
+    client.force_login(reviewer)
+    page = client.get(reverse("manifest", args=[incident.number, middle.pk])).content.decode()
+    assert "It lies between two manifests" in page
+    logged = client.post(reverse("manifest-log", args=[incident.number, middle.pk]), follow=True).content.decode()
+    assert "The entry of kb 2 is corrected" in logged
+
+
+def test_training_data_between_correct_the_provenance_of_a_change(incident, reviewer):
+    first = store(incident, reviewer, jsonl(TRAINING, {"id": "1"}), "t.jsonl")
+    late = TRAINING | {"version": "9", "at": "2026-03-09T00:00:00Z"}
+    last = store(incident, reviewer, jsonl(late, {"id": "1"}, {"id": "2"}, {"id": "3"}), "t.jsonl")
+    tuned = make_change("ft-2", layer="model", summary="Fine-tune v2 promoted")
+    services.attach_provenance(manifest=last, change=tuned, by=reviewer, incident=incident)
+    middle = TRAINING | {"version": "8b", "at": format_moment(first.at + timedelta(hours=1))}
+    made = store(incident, reviewer, jsonl(middle, {"id": "1"}, {"id": "2"}), "t.jsonl")
+    services.log_manifest(manifest=made, by=reviewer, incident=incident)
+    tuned.refresh_from_db()
+    assert tuned.details["provenance"]["added"] == 1 and tuned.revisions.count() == 2
+
+
 def test_one_manifest_alone_or_the_same_again_makes_no_change(incident, reviewer):
     first = store(incident, reviewer, OLD)
     with pytest.raises(UserError, match="the first manifest of kb"):

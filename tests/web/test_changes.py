@@ -9,11 +9,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from postmortem.accounts.models import Role
-from postmortem.changes.models import Change
+from postmortem.changes.models import Change, ChangeFeed
 from postmortem.incidents.models import Status
 from postmortem.lib.clock import parse_moment
 from postmortem.pipeline.models import Run
 from postmortem.traces import services as traces
+from tests.api.client import Api
 from tests.builders import make_change, make_incident, make_person
 from tests.web.builders import HTMX, import_traces
 
@@ -281,3 +282,21 @@ def test_good_entries_are_kept_where_somebody_chose_so(client, incident, reviewe
     assert "changes.jsonl, line 2: this is not JSON" in text
     assert "changes.jsonl, line 3: the field “at” is missing" in text
     assert "And 6 more" in text
+
+
+def test_the_ledger_of_one_feed_alone(client, incident, reviewer):
+    feed = ChangeFeed.objects.create(
+        feature=incident.feature, name="Gateway deployments", kind="github", secret_encrypted=b"", made_by=reviewer
+    )
+    make_change("mine", feature=incident.feature, summary="Told by the feed", feed=feed, source="webhook")
+    make_change("other", feature=incident.feature, summary="Told by another", source="webhook")
+    client.force_login(reviewer)
+    page = client.get(url(incident), {"feed": f"feed:{feed.pk}"})
+    text = page.content.decode()
+    assert f'<option value="feed:{feed.pk}" selected>Gateway deployments</option>' in text
+    assert [row.change.external_id for row in page.context["rows"]] == ["mine"]
+    assert len(client.get(url(incident), {"feed": "webhook"}).context["rows"]) == 2
+    for nonsense in ("feed:", "feed:x", "kitchen", "feed:99999999999999999999"):
+        assert len(client.get(url(incident), {"feed": nonsense}).context["rows"]) == 2
+    rows = Api(reviewer, incident.number).get(f"./changes/?feed={feed.pk}")["results"]
+    assert [row["change"]["external_id"] for row in rows] == ["mine"]

@@ -33,6 +33,19 @@ def earlier_manifest(manifest: Manifest) -> Manifest | None:
     return same_thing(manifest).filter(at__lte=manifest.at).first()
 
 
+def later_logged(manifest: Manifest) -> Manifest | None:
+    """The next one in time, where its entry of the ledger was set against one from before `manifest`, or against none.
+
+    So `manifest` lies between the two, and that entry tells more than what its manifest changed.
+    """
+    later = Manifest.objects.filter(feature=manifest.feature_id, kind=manifest.kind, name=manifest.name)
+    following = later.filter(at__gt=manifest.at).select_related("change", "compared_with").order_by("at", "id").first()
+    if following is None or not following.is_logged or following.compared_with_id == manifest.pk:
+        return None
+    before = following.compared_with
+    return following if before is None or before.at <= manifest.at else None
+
+
 def read_stored(manifest: Manifest) -> Contents:
     """Its entries, read again from its bytes."""
     return _contents(manifest.raw_id, manifest.keep_good, tuple(sorted(manifest.given.items())), manifest.pk)
@@ -47,11 +60,11 @@ def difference(older: Manifest | None, newer: Manifest) -> CorpusDifference | Tr
         raise UserError("Only two manifests of one index or data set can be compared.")
     if older is None and newer.kind == Manifest.Kind.CORPUS:
         raise UserError(f"{newer} is the first manifest of {newer.name}; upload the one before it as well.")
-    return _difference(older.pk if older else 0, newer.pk, newer.raw_id)
+    return _difference(older.pk if older else 0, newer.pk, (older.raw_id if older else "", newer.raw_id))
 
 
 @lru_cache(maxsize=16)
-def _difference(older: int, newer: int, _raw: str) -> CorpusDifference | TrainingDifference:
+def _difference(older: int, newer: int, _raws: tuple[str, str]) -> CorpusDifference | TrainingDifference:
     """The bytes are only what the answer is known by."""
     rows = {row.pk: row for row in Manifest.objects.filter(pk__in=[older, newer])}
     after = read_stored(rows[newer])

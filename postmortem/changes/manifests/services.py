@@ -8,15 +8,16 @@ from django.db import IntegrityError, transaction
 
 from postmortem.accounts import audit
 from postmortem.accounts.models import Person
-from postmortem.changes.corrections import attach_details
+from postmortem.changes.corrections import attach_details, correct_change
 from postmortem.changes.manifests.corpus import corpus_details, corpus_summary
 from postmortem.changes.manifests.reading import MAX_UPLOAD_BYTES, read_manifest
-from postmortem.changes.manifests.selectors import difference, earlier_manifest, read_stored
+from postmortem.changes.manifests.selectors import difference, earlier_manifest, later_logged, read_stored
 from postmortem.changes.manifests.shapes import Manifest as Contents
 from postmortem.changes.manifests.training import TrainingDifference, provenance_details, training_summary
 from postmortem.changes.models import Change, Manifest
 from postmortem.changes.records import ChangeRecord
 from postmortem.changes.services import ask_import, store_records
+from postmortem.changes.stored import record_of
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import sha256_hex
@@ -95,7 +96,34 @@ def log_manifest(*, manifest: Manifest, by: Person, incident: Incident, older: M
         change = Change.objects.get(feature=manifest.feature, external_id=record.id)
         Manifest.objects.filter(pk=manifest.pk).update(change=change, compared_with=older)
         manifest.refresh_from_db()
+        _correct_successor(manifest, by, incident)
     return change
+
+
+def _correct_successor(manifest: Manifest, by: Person, incident: Incident) -> None:
+    """A manifest that lies between two others: the entry of the later one now tells the difference to this one.
+
+    That is a correction with its reason, which can be taken back.
+    """
+    later = later_logged(manifest)
+    if later is None or later.change is None:
+        return
+    change, before = later.change, later.compared_with
+    reason = f"{manifest} lies between {before.version} and {later.version}: compared with it now." if before else (
+        f"{manifest} came before {later.version}: compared with it now."
+    )  # fmt: skip
+    if change.source == Change.Source.MANIFEST:
+        told = _record(later, manifest, incident, may_be_empty=True)
+        record = replace(
+            record_of(change), from_version=told.from_version, summary=told.summary,
+            details={**change.details, **told.details},
+        )  # fmt: skip
+        correct_change(change=change, by=by, incident=incident, record=record, reason=reason, revision=change.revision)
+    else:
+        attach_details(
+            change=change, by=by, incident=incident, details={"provenance": provenance(later, manifest)}, reason=reason
+        )
+    Manifest.objects.filter(pk=later.pk).update(compared_with=manifest)
 
 
 def attach_provenance(
@@ -120,6 +148,7 @@ def attach_provenance(
         )  # fmt: skip
         Manifest.objects.filter(pk=manifest.pk).update(change=changed, compared_with=older)
         manifest.refresh_from_db()
+        _correct_successor(manifest, by, incident)
     return changed
 
 
@@ -136,10 +165,12 @@ def delete_manifest(*, manifest: Manifest, by: Person, incident: Incident) -> No
         manifest.delete()
 
 
-def _record(manifest: Manifest, older: Manifest | None, incident: Incident) -> ChangeRecord:
+def _record(
+    manifest: Manifest, older: Manifest | None, incident: Incident, *, may_be_empty: bool = False
+) -> ChangeRecord:
     newer = read_stored(manifest)
     found = difference(older, manifest)
-    if found.is_empty:
+    if found.is_empty and not may_be_empty:
         raise UserError(f"{manifest} and {older} say the same; there is no change to log.")
     common = ChangeRecord(
         id=_change_id(manifest), layer=Layer.RETRIEVAL, at=manifest.at, until=manifest.at,

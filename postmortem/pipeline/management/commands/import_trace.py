@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from postmortem.accounts.models import Person
 from postmortem.incidents.models import Incident
-from postmortem.pipeline import background, services
-from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, incident_for
+from postmortem.pipeline import services
+from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, finish_run, incident_for
 from postmortem.pipeline.models import Run
 from postmortem.traces.table_import import saved_mapping
 
@@ -42,13 +42,7 @@ class Command(BaseCommand):
                 )
                 return
             run = services.start_link_import(incident=incident, by=person, link=options["link"], cap=options["cap"])
-        self._finish(run)
-
-    def _finish(self, run: Run) -> None:
-        run = background.finish(run, tell=self.stdout.write)
-        if run.state != Run.State.DONE:
-            raise CommandError(run.message)
-        self.stdout.write(run.message)
+        finish_run(run, self.stdout.write)
 
     def _import_file(
         self, incident: Incident, person: Person, *, file: Path, keep_good: bool, mapping: str | None
@@ -62,7 +56,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         if isinstance(done, Run):  # a large file: should this process die, any worker goes on
-            self._finish(done)
+            finish_run(done, self.stdout.write)
             return
         self.stdout.write(f"{done.trace_count:,} new traces with {done.score_count:,} scores.")
         for note in done.notes:
