@@ -15,6 +15,7 @@ from scipy import stats
 
 from postmortem.attribution.intervals import Z95, newcombe_difference, wilson_interval
 from postmortem.attribution.shapes import Estimate, Level
+from postmortem.attribution.wording import signed
 from postmortem.lib.errors import UserError
 from postmortem.traces.records import TraceRecord
 from postmortem.traces.signals import signal_value
@@ -130,11 +131,11 @@ def outcome_text(outcome: ReplayOutcome, title: str) -> str:
     """One sentence for the record, with counts and interval."""
     low, high = outcome.difference.interval
     pairs = f", {outcome.pairs:,} traces run both ways" if outcome.pairs else ""
+    difference = signed(f"{100 * outcome.difference.estimate:+.1f} points ({100 * low:.1f} to {100 * high:.1f})")
     return (
         f"Replay of failing traces: {_share(outcome.without_change)} turn good without “{title}”, "
-        f"{_share(outcome.with_change)} with it; difference {100 * outcome.difference.estimate:+.1f} points "
-        f"({100 * low:.1f} to {100 * high:.1f}){pairs}"
-    ).replace("-", "−")
+        f"{_share(outcome.with_change)} with it; difference {difference}{pairs}"
+    )
 
 
 def _share(level: Level) -> str:

@@ -62,7 +62,7 @@ class TestPure:
         assert outcome.difference.estimate == pytest.approx(28 / 40)
         table = [[0, 2], [30, 8]]
         assert outcome.chance == pytest.approx(mcnemar(table, exact=True).pvalue)
-        assert "turn good without “Prompt 7”" in outcome_text(outcome, "Prompt 7")
+        assert "turn good without “prompt-7”" in outcome_text(outcome, "prompt-7")
         assert "40 traces run both ways" in outcome_text(outcome, "Prompt 7")
 
     def test_a_bystander_is_spoken_against_and_a_small_replay_decides_nothing(self):

@@ -228,7 +228,9 @@ def test_time_ticks_are_few_and_their_labels_do_not_meet(days):
     assert len({label for _, label in labelled}) > 1
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.72, 0.95), (0.0, 1.0), (1.2, 1.31), (0.0001, 0.0009), (5, 50_000)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.72, 0.95), (0.0, 1.0), (1.2, 1.31), (0.0001, 0.0009), (5, 50_000), (0.02, 0.98)]
+)
 def test_value_ticks_are_round_and_inside(low, high):
     ticks = axis.value_ticks(low, high, 4)
     assert 2 <= len(ticks) <= 7

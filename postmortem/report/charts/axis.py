@@ -63,12 +63,18 @@ def value_scale(values: Sequence[float], *, top: float, bottom: float, bounds: t
 
 
 def value_ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Up to about `count` round values within the range."""
+    """Up to about `count` round values within the range, two at least."""
     rough = (high - low) / max(count, 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
-    first = math.ceil(low / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    steps = [power * factor for factor in (0.5, 1, 2, 2.5, 5, 10)]
+    wide_enough = next(place for place, step in enumerate(steps) if step >= rough)
+    ticks: list[float] = []
+    for step in reversed(steps[: wide_enough + 1]):
+        first = math.ceil(low / step - 1e-9)
+        ticks = [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+        if len(ticks) > 1:
+            break
+    return ticks
 
 
 def time_ticks(scale: TimeScale, size: float) -> list[TimeTick]:
