@@ -144,7 +144,8 @@
       near && !near.has(one.id) ? "dim" : "", view.matches(one.id) ? "found" : "", state.check.cut_suggestion.includes(one.id) ? "cut-here" : ""];
     const told = [`${one.kind_label}${one.layer ? `, ${one.layer}` : ""}: ${one.text}`, one.cut_by.length ? `cut by ${one.cut_by.join(", ")}` : openNodes.has(one.id) ? "on a path that nothing cuts" : "", state.check.cut_suggestion.includes(one.id) ? "one of the fewest cuts" : "", marked.has(one.id) ? "marked" : ""];
     const group = svg("g", { class: words.filter(Boolean).join(" "), tabindex: chosen || first ? "0" : "-1", role: "button", id: `node-${one.id}`, "aria-label": told.filter(Boolean).join("; "), "aria-pressed": String(chosen), "data-node": one.id });
-    group.append(svg("title", {}, one.text), svg("rect", { x: left, y, width: BOX.width, height: BOX.height }));
+    group.append(svg("title", {}, one.text), svg("rect", { x: left, y, width: BOX.width, height: BOX.height }),
+      svg("rect", { x: left - 5, y: y - 5, width: BOX.width + 10, height: BOX.height + 10, class: "ring" }));
     const type = view.type(BOX.width, BOX.height);
     const small = view.far();
     if (!small) {

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.access_walk [--port 8741] [--prepared FOLDER] [--only PART]
 
 Loads the five example incidents (published, in review, just begun), signs in once and opens every address of the URL
-conf that answers with a page, for each of them: light and dark, 1440 and 390 pixels wide, everything unfolded. Looks
-besides for focus that is not seen, pages that scroll sideways, and motion where less was asked for.
+conf that answers with a page, for each of them, then the states of `access_states` that no address leads to: light and
+dark, 1440 and 390 pixels wide, everything unfolded. Looks besides for focus that is not seen, pages that scroll
+sideways, and motion where less was asked for.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
+from tests.benchmarks.access_states import STATES, Looker, two_people
 from tests.browser.looking import NARROW, WIDE, broken, moving, overflowing, unfold, unseen_focus
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -77,7 +80,13 @@ def look(page: Page, address: str) -> Iterator[str]:
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.set_viewport_size({"width": WIDE, "height": 900})
     page.goto(address)
-    unfold(page)
+    yield from look_here(page)
+
+
+def look_here(page: Page) -> Iterator[str]:
+    """All complaints about a page as it stands: opened wide, light and with less motion asked for."""
+    if not page.locator("dialog[open]").count():
+        unfold(page)
     yield from (f"light {WIDE}: {one}" for one in [*broken(page), *overflowing(page), *moving(page)])
     yield from (f"light {WIDE}: {one}" for one in unseen_focus(page))
     page.emulate_media(color_scheme="dark")
@@ -93,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8741)
     parser.add_argument("--prepared", type=Path, help="a data folder with the examples, made if it is not there")
-    parser.add_argument("--only", default="", help="addresses that hold this")
+    parser.add_argument("--only", default="", help="addresses and states that hold this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "POSTMORTEM_DATA_DIR": folder}
@@ -112,13 +121,14 @@ def main() -> None:
         wanted = [one for one in addresses(environment) if options.only in one]
         server = subprocess.Popen(web_command("127.0.0.1", options.port), cwd=ROOT, env=environment)
         try:
-            sys.exit(_walk(f"http://127.0.0.1:{options.port}", wanted))
+            states = {name: state for name, state in STATES.items() if options.only in name}
+            sys.exit(_walk(f"http://127.0.0.1:{options.port}", wanted, states))
         finally:
             server.terminate()
             server.wait(10)
 
 
-def _walk(base: str, wanted: list[str]) -> int:
+def _walk(base: str, wanted: list[str], states: dict[str, Callable[[Looker], None]]) -> int:
     for _ in range(100):
         try:
             httpx.get(f"{base}/sign-in/")
@@ -128,8 +138,10 @@ def _walk(base: str, wanted: list[str]) -> int:
     began, complaints = time.monotonic(), 0
     with sync_playwright() as playwright:
         path = os.environ.get("POSTMORTEM_TEST_BROWSER") or shutil.which("chromium")
-        page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
-        page.set_default_timeout(30_000)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = browser.new_context()
+        context.set_default_timeout(30_000)
+        page = context.new_page()
         for one in look(page, f"{base}/sign-in/"):
             complaints += 1
             print(f"/sign-in/ {one}", flush=True)
@@ -141,8 +153,25 @@ def _walk(base: str, wanted: list[str]) -> int:
             for one in look(page, base + address):
                 complaints += 1
                 print(f"{re.sub('INC-2026-000', '', address)} {one}", flush=True)
-    print(f"{len(wanted) + 1} pages in four looks, {complaints} complaints, {time.monotonic() - began:.0f} s")
+        looker = two_people(context, browser.new_context(), base, PASS_PHRASE) if states else None
+        for name, state in states.items():
+            for one in _reached(looker, name, state):
+                complaints += 1
+                print(f"{name}: {one}", flush=True)
+    took = time.monotonic() - began
+    print(f"{len(wanted) + 1} pages and {len(states)} states in four looks, {complaints} complaints, {took:.0f} s")
     return 1 if complaints else 0
+
+
+def _reached(looker: Looker, name: str, state: Callable[[Looker], None]) -> Iterator[str]:
+    looker.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    looker.page.set_viewport_size({"width": WIDE, "height": 900})
+    try:
+        state(looker)
+    except PlaywrightError as error:
+        yield f"not reached: {str(error).splitlines()[0]}"
+        return
+    yield from look_here(looker.page)
 
 
 if __name__ == "__main__":
