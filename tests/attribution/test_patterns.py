@@ -232,6 +232,25 @@ def test_models_that_retire_later_are_warned_of() -> None:
     assert [line.split()[0] for line in found.evidence_for] == ["m"]
 
 
+def test_few_recorded_models_still_warn_and_say_what_is_missing() -> None:
+    def make(hours: float, dice: np.random.Generator) -> dict[str, Any]:
+        return {"facets": {"model": "m"} if dice.random() < 0.05 else {}}
+
+    logged = (
+        change(Layer.MODEL, 2 * DAY, facet="model", to_version="m-old"),
+        change(Layer.MODEL, 3 * DAY, facet="model", to_version="m-logged"),
+        change(Layer.MODEL, 11 * DAY, facet="model", to_version="m-next", scope={"region": ("eu",)}),
+    )
+    days = {"m": at(90 * DAY), "m-old": at(60 * DAY), "m-logged": at(40 * DAY), "m-next": at(50 * DAY)}
+    found = answer(4, world(make, changes=logged, retirements=days))
+    assert found.answer == "not_enough_data"
+    assert found.sentence.startswith("Only ") and "m-logged retires on 13 Jun 2026 (by the change log" in found.sentence
+    assert [line.split()[0] for line in found.evidence_for] == ["m-logged", "m"]
+    assert found.missing and len(found.actions) == 2
+    silent = answer(4, world(make, retirements={}))
+    assert "No warning of a retirement can be given" in silent.sentence
+
+
 # 5 conflated drift
 
 

@@ -49,11 +49,23 @@ def detect(given: PatternInput) -> PatternFinding:
     gone = _gone(given, ahead)
     if gone is not None:
         return gone
-    if not served and recorded(models, given.during) < 0.2:
+    if not served and (share := recorded(models, given.during)) < 0.2:
+        said = (
+            f"Only {share:.1%} of the incident's traces record a model, too few to see one fail or be replaced"
+            if share
+            else "The traces record neither the requested nor the served model"
+        )
+        known = "; ".join(ahead.told[:3])
+        warned = (
+            f"The calendar of retirements says of what is known: {known}."
+            if known
+            else "No warning of a retirement can be given without the model's name."
+        )
         return _answer(
             "not_enough_data",
-            "The traces record neither the requested nor the served model.",
+            f"{said}. {warned}",
             missing=("facet model (requested) and model_served or model_version (answered) on every trace",),
+            **_told(ahead),
         )
     moves = [
         move
@@ -200,16 +212,18 @@ def _moved(given: PatternInput, move: VersionMove, ahead: _Ahead) -> PatternFind
 
 
 def _ahead(given: PatternInput) -> _Ahead:
-    """Warns of every model in the traces whose retirement is known, the nearest first."""
+    """Warns of every model in the traces, or brought by a logged change, whose retirement is known; nearest first."""
     facets = [given.facet(name) for name in ("model", *_SERVED)]
     seen = {str(word) for words in facets for word in set(words)} - {""}
-    known = sorted(retirements_of(seen, given.retirements).items(), key=lambda pair: (pair[1][1], pair[0]))
     now = given.incident[1]
+    logged = _logged_models(given) - seen
+    known = sorted(retirements_of(seen | logged, given.retirements).items(), key=lambda pair: (pair[1][1], pair[0]))
     told, numbers, actions = [], [], []
     for model, (_, moment) in known[:_MOST_MODELS]:
         days = (moment - now).days
         when = f"{moment:%-d %b %Y}"
-        told.append(f"{model} retires on {when}" if moment > now else f"{model} was to retire on {when}")
+        by_log = " (by the change log; no trace records it)" if model in logged else ""
+        told.append((f"{model} retires on {when}" if moment > now else f"{model} was to retire on {when}") + by_log)
         count = int(np.any([words == model for words in facets], axis=0).sum())
         numbers.append(
             Number(f"{model}: days to its retirement", float(days), None, count, "", "at the incident's end")
@@ -223,6 +237,16 @@ def _ahead(given: PatternInput) -> _Ahead:
                 )
             )
     return _Ahead(tuple(told), tuple(numbers), tuple(actions[:_MOST_ACTIONS]))
+
+
+def _logged_models(given: PatternInput) -> set[str]:
+    """The models that the logs say run at the end of the incident: of each target the one that was brought last."""
+    latest: dict[tuple[object, ...], str] = {}
+    for change in sorted(given.changes, key=lambda one: one.at):
+        if change.facet in ("model", *_SERVED) and change.to_version and change.at <= given.incident[1]:
+            scope = tuple(sorted((facet, tuple(sorted(values))) for facet, values in change.scope.items()))
+            latest[(change.facet, scope)] = change.to_version
+    return set(latest.values())
 
 
 def _answer(answer: str, sentence: str, **fields: object) -> PatternFinding:
