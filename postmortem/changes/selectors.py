@@ -78,6 +78,12 @@ def change_records(incident: Incident) -> list[ChangeRecord]:
     return records
 
 
+def version_records(incident: Incident) -> list[ChangeRecord]:
+    """Those of `changes_for_incident` that bring a version: all that a trace's version tuple can come from."""
+    moving = changes_for_incident(incident).exclude(facet="").exclude(to_version="").select_related(None)
+    return [record_of(change) for change in moving]
+
+
 def read_join(incident: Incident, grouped: GroupedCells | None = None) -> Join:
     """Join the incident's changes with its traces, or with a window that a server `grouped`.
 

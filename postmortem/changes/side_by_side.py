@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postmortem.changes.records import ChangeRecord
-from postmortem.changes.selectors import change_records
+from postmortem.changes.selectors import version_records
 from postmortem.changes.versions import Version, version_tuple
 from postmortem.incidents.models import Incident
 from postmortem.traces.compare import MOST_STEPS, StepPair, TextDifference, compare_texts, pair_steps
@@ -57,7 +57,7 @@ class Comparison:
 
 def compare(incident: Incident, left: Trace, right: Trace) -> Comparison:
     """Compare two traces of one incident, masked. Raises UserError when stored bytes were tampered with."""
-    changes = change_records(incident)
+    changes = version_records(incident)
     sides = [_side(trace, changes) for trace in (left, right)]
     one, other = sides
     names = sorted({*one.trace.facets, *other.trace.facets} - set(one.versions))

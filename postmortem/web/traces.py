@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from postmortem.changes.selectors import change_records
+from postmortem.changes.selectors import version_records
 from postmortem.changes.versions import version_tuple
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
@@ -209,7 +209,7 @@ def _detail(
         return render(request, "traces/_observations.html", context)
     groups = [name for name in FACETS if name not in VERSION_FACETS]
     record = TraceRecord(trace.external_id, trace.timestamp, dict(trace.facets))
-    versions = version_tuple(record, change_records(incident))
+    versions = version_tuple(record, version_records(incident))
     shown = {*FACETS, *(version.facet for version in versions)}
     own = [name for name in sorted(trace.facets) if name not in shown]
     context |= {
