@@ -90,7 +90,14 @@ def mark(request: HttpRequest, number: str, key: str) -> HttpResponse:
             services.mark_timeline_item(incident=incident, by=request.user, key=key, subject=item.text, **fields)
     except UserError as error:
         messages.error(request, str(error))
-    return redirect(reverse("incident-timeline", args=[incident.number]) + f"#{key}")
+    # What was hidden has no line any more: who works by keyboard goes on at the one after it.
+    at = _beside(incident, item) if act == "hide" else key
+    return redirect(reverse("incident-timeline", args=[incident.number]) + f"#{at}")
+
+
+def _beside(incident: Incident, item: TimelineItem) -> str:
+    shown = timeline(incident)
+    return next((one.key for one in shown if one.at >= item.at and one.key != item.key), shown[-1].key if shown else "")
 
 
 @require_POST

@@ -99,3 +99,17 @@ def test_everybody_chooses_their_own_time_zone(client, helen):
     Api(helen).patch("auth/me/", {"time_zone": "Asia/Tokyo"}, expect=204)
     helen.refresh_from_db()
     assert helen.time_zone == "Asia/Tokyo"
+
+
+def test_after_hiding_an_entry_the_page_stands_at_the_one_after_it(client, incident, helen):
+    client.force_login(helen)
+    first = add_timeline_entry(incident=incident, by=helen, at=parse_moment("2026-03-09T13:00:00Z"), text="Paged")
+    second = add_timeline_entry(
+        incident=incident, by=helen, at=parse_moment("2026-03-09T14:00:00Z"), text="Rolled back"
+    )
+    hidden = client.post(reverse("timeline-mark", args=[incident.number, f"note.{first.pk}"]), {"act": "hide"})
+    assert hidden.url.endswith(f"#note.{second.pk}")
+    last = client.post(reverse("timeline-mark", args=[incident.number, f"note.{second.pk}"]), {"act": "hide"})
+    assert last.url.endswith("#time.onset_at")
+    back = client.post(reverse("timeline-mark", args=[incident.number, f"note.{first.pk}"]), {"act": "restore"})
+    assert back.url.endswith(f"#note.{first.pk}")
