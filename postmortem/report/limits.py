@@ -36,10 +36,11 @@ def bounded(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _rows(value: Any, key: str, cut: dict[str, tuple[int, int]]) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _rows(one, name, cut) for name, one in value.items()}
-    if not isinstance(value, list):
+    # Most values are numbers of series: the quick question comes first.
+    if not isinstance(value, list | dict):
         return value
+    if isinstance(value, dict):
+        return {name: _rows(one, name, cut) for name, one in value.items()}
     most = ROWS.get(key)
     if most is not None and len(value) > most:
         gone, total = cut.get(key, (0, 0))
@@ -58,7 +59,7 @@ def _most_telling(entries: list[Any], most: int) -> list[Any]:
 def _measure(value: Any, lengths: list[int]) -> None:
     if isinstance(value, str):
         lengths.append(len(value))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for one in value.values():
             _measure(one, lengths)
     elif isinstance(value, list):
@@ -81,6 +82,6 @@ def _common_length(lengths: list[int]) -> int:
 def _shorter(value: Any, most: int) -> Any:
     if isinstance(value, str):
         return value if len(value) <= most else value[:most] + CUT
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _shorter(one, most) for name, one in value.items()}
     return [_shorter(one, most) for one in value] if isinstance(value, list) else value
