@@ -11,7 +11,6 @@ import numpy.typing as npt
 from postmortem.changes.exposure import OUTSIDE, ExposureMatrix, ExposureTotals, exposure_of_cells, scope_shares
 from postmortem.changes.lineage import scope_share
 from postmortem.changes.records import ChangeRecord
-from postmortem.lib.clock import format_moment
 from postmortem.lib.layers import Layer
 from postmortem.traces.cells import Cells, cells_of_traces
 from postmortem.traces.records import TraceRecord
@@ -107,12 +106,17 @@ def never_observed_of(change: ChangeRecord, cells: Cells, totals: ExposureTotals
     return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=bool(totals.in_scope.any())))
 
 
+def _day_and_time(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, UTC)
+    return f"{at.day} {at:%b %Y %H:%M} UTC"
+
+
 def _reason(change: ChangeRecord, cells: Cells, *, in_scope: bool) -> str:
     if not in_scope:
         return f"No trace is in its scope ({_scope_text(change.scope)})."
     last = float(cells.seconds[-1])
     if change.at.timestamp() > last:
-        return f"It came after the last trace ({format_moment(datetime.fromtimestamp(last, UTC))})."
+        return f"It came after the last trace ({_day_and_time(last)})."
     if change.facet and change.to_version:
         of = f" of {_scope_text(change.scope)}" if change.scope else ""
         if bool(((cells.codes(change.facet)[0] >= 0) & (scope_shares(change, cells) > 0)).any()):

@@ -22,7 +22,7 @@ from postmortem.report.charts import wording
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
-from postmortem.report.charts.graph import graph_chart
+from postmortem.report.charts.graph import graph_bands
 from postmortem.report.charts.mix import mix_chart, mix_data
 from postmortem.report.charts.signature import signature_chart
 from postmortem.report.contents import with_contents
@@ -30,7 +30,9 @@ from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.harmless import harmless
 from postmortem.report.limits import bounded
 from postmortem.report.markdown_view import render_markdown_view
+from postmortem.report.pattern_rows import pattern_rows
 from postmortem.report.pdf import render_pdf
+from postmortem.review.causal_graph import CausalGraph
 
 VIEWS = {"brief": "Leadership brief", "full": "Full report", "annex": "Article 73 annex"}
 FORMATS = {"pdf": "PDF", "html": "HTML", "md": "Markdown", "json": "JSON", "csv": "CSV of the actions"}
@@ -58,6 +60,7 @@ _BRIEF_STEPS = (
 )
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
+_BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compile(r"(\u00a0&[lg]t;) (?=\d)")
 # From so many rows on a full report is long enough for a table of contents.
 _CONTENTS_FROM = 80
 # From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
@@ -126,7 +129,7 @@ def make_document(
         return Document(_pdf(view, record, context, css, on_page), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
-    html = with_contents(html)
+    html = with_contents(_with_numbers_held(html))
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 
@@ -139,7 +142,8 @@ def _pdf(
 ) -> bytes:
     """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
     if view != "brief":
-        return render_pdf([with_contents(render_to_string(f"report/{view}.html", context))], css, on_page=on_page).data
+        html = with_contents(_with_numbers_held(render_to_string(f"report/{view}.html", context)))
+        return render_pdf([html], css, on_page=on_page).data
 
     data = present.picture_of(record)
 
@@ -154,9 +158,14 @@ def _pdf(
                 "brief_actions": context["actions"][:most_actions],
                 "more_actions": max(0, len(context["actions"]) - most_actions),
             }
-            yield render_to_string("report/brief.html", context | fitted)
+            yield _with_numbers_held(render_to_string("report/brief.html", context | fitted))
 
     return render_pdf(tries(), css, most_pages=_BRIEF_PAGES).data
+
+
+def _with_numbers_held(html: str) -> str:
+    """`html` in which no line breaks between "n" or "P" and its number."""
+    return _BEFORE_BOUND.sub("\\1\u00a0", _BEFORE_NUMBER.sub("\\1\u00a0", html))
 
 
 def _brand(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -185,6 +194,8 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
     shown = present.hypotheses(record)
     actions = present.actions(record)
     brief = view == "brief"
+    headline, lede = present.opening(record)
+    graph = present.graph_of(record) if view == "full" else CausalGraph((), ())
     return {
         "view_name": VIEWS[view],
         "incident": record["incident"],
@@ -198,8 +209,8 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "impact": _html(text["impact"]),
         "detection_gap": _html(text["detection_gap"]),
         "lessons": _html(text["lessons"]),
-        "headline": record["finding"]["result"]["headline"] if record["finding"] else "",
-        "lede": record["finding"]["result"]["lede"] if record["finding"] else "",
+        "headline": headline,
+        "lede": lede,
         "finding": record["finding"],
         "figures": present.figures(record),
         "clocks": present.clocks(record),
@@ -212,9 +223,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "more_actions": max(0, len(actions) - _BRIEF_ACTIONS),
         "decisions": [_inline(line) for line in present.decisions(record)[: _BRIEF_DECISIONS if brief else None]],
         "causes": causes,
-        "graph": _svg(graph_chart(present.graph_of(record), causes["uncut"], numbers=causes["numbers"]))
-        if not brief
-        else "",
+        "graph": [_svg(one) for one in graph_bands(graph, causes["uncut"], numbers=causes["numbers"])],
         "leading": [one | {"chart": _exposed(record, one)} for one in shown if _is_leading(one)] if not brief else [],
         "others": [one for one in shown if not _is_leading(one)],
         "ledger": present.ledger(record) if not brief else [],
@@ -223,18 +232,24 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "answers": present.answers(record) if not brief else [],
         "evidence": record["evidence"],
         "imports": [one | {"when": present.when(one["at"])} for one in record["evidence"]["imports"]],
-        "participants": [one | {"role_label": one["role"].replace("_", " ")} for one in record["participants"]],
+        "participants": [one | {"role_label": _role(one)} for one in record["participants"]],
         "signatures": present.signatures(record),
         "mix": _mix(record),
         "mix_picture": _mix_picture(record) if view == "full" else "",
         "clocks_picture": _svg(clocks_chart(present.clock_spans(record), variant="print")) if view == "full" else "",
         "calendar": _svg(present.calendar_of(record)) if view == "full" else "",
+        "calendar_has_start": present.calendar_has_start(record),
+        "patterns": pattern_rows(record) if view == "full" else [],
         "cut": record.get("cut", ""),
         "contents": view == "full" and _rows(record) >= _CONTENTS_FROM,
         "audience": record.get("audience"),
         "left_out": left_out_sentence(record),
         "annex": annex_of(record) if view == "annex" else None,
     }
+
+
+def _role(participant: Mapping[str, Any]) -> str:
+    return f"lead of {participant['layer']}" if participant["layer"] else participant["role"].replace("_", " ")
 
 
 def _picture(data: SignatureData | None, variant: str) -> str:
@@ -285,12 +300,19 @@ def _mix(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if not mix:
         return None
     unit = record["finding"]["result"]["signal"]["unit"]
+    drop = record["finding"]["result"].get("drop")
     return {
         "facet": mix["facet"],
+        "interval": wording.interval(drop["interval"], unit) if drop else "",
         "total": wording.change(mix["total"], unit),
-        "mix": wording.change(mix["mix"], unit),
-        "within": wording.change(mix["within"], unit),
+        "mix": _with_interval(mix, "mix", unit),
+        "within": _with_interval(mix, "within", unit),
     }
+
+
+def _with_interval(mix: Mapping[str, Any], part: str, unit: str) -> str:
+    bounds = mix.get(f"{part}_interval")
+    return wording.change(mix[part], unit) + (f" ({wording.interval(bounds, unit)})" if bounds else "")
 
 
 def _shortened(text: str, most: int) -> str:

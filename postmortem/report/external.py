@@ -7,13 +7,14 @@ tenant and user facets go. Numbers, verdicts, changes, actions and hashes stay.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 AUDIENCES = {"internal": "Internal", "external": "External"}
 _LINK = re.compile(r"\[([^\]]*)\]\([^)\s]*\)|(?:https?|ftp|file)://[^\s)>\]\"']+|\bwww\.[^\s)>\]\"']+", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PRIVATE_FACETS = frozenset({"tenant", "user", "user_id", "session", "session_id", "account", "customer"})
+_PRIVATE_VALUE = re.compile(rf"({'|'.join(sorted(_PRIVATE_FACETS))})(?: |=)(.+)")
 _LEAST_NAME_PART = 3
 _INSTEAD = {
     "names of people": "their part in the review",
@@ -43,7 +44,8 @@ def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any
     parts = _parts(record)
     counts: Counter[str] = Counter()
     out: dict[str, Any] = _walk(
-        {key: value for key, value in record.items() if key not in _KEPT_WHOLE}, _Rules(parts, counts)
+        {key: value for key, value in record.items() if key not in _KEPT_WHOLE},
+        _Rules(parts, counts, _private_values(record)),
     )
     out |= {key: record[key] for key in _KEPT_WHOLE if key in record}
     # Earlier versions may name people whom this one does not know.
@@ -77,10 +79,9 @@ def left_out_sentence(record: Mapping[str, Any]) -> str:
 class _Rules:
     """The names to replace, and what was replaced how often."""
 
-    def __init__(self, parts: Mapping[str, str], counts: Counter[str]) -> None:
+    def __init__(self, parts: Mapping[str, str], counts: Counter[str], private: set[str]) -> None:
         self.parts, self.counts = parts, counts
-        words = sorted(parts, key=len, reverse=True)
-        self.names = re.compile(r"\b(?:" + "|".join(map(re.escape, words)) + r")\b") if words else None
+        self.names, self.private = _any_of(parts), _any_of(private)
 
     def person(self, name: str, otherwise: str) -> str:
         if not name:
@@ -97,19 +98,49 @@ class _Rules:
         text = _MAIL.sub(lambda _: self.drop("e-mail addresses", "[e-mail left out]"), text)
         if self.names:
             text = self.names.sub(lambda found: self.drop("names of people", self.parts[found[0]]), text)
+        if self.private:
+            text = self.private.sub(lambda _: self.drop("values of tenant and user facets", "[left out]"), text)
         return text
 
 
-def _walk(value: Any, rules: _Rules, key: str = "", inside: str = "") -> Any:  # noqa: PLR0911
+def _any_of(words: Iterable[str]) -> re.Pattern[str] | None:
+    found = sorted(words, key=lambda word: (-len(word), word))
+    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, found)) + r")(?!\w)") if found else None
+
+
+def _private_values(value: Any) -> set[str]:
+    """Values of tenant and user facets: in scopes, stages, groups compared, and labels like "tenant x"."""
+    found: set[str] = set()
+    if isinstance(value, Mapping):
+        if value.get("facet") in _PRIVATE_FACETS:
+            found |= {str(one.get("value", "")) for one in value.get("groups", ())}
+            found |= set(map(str, value.get("order", ())))
+        for key, one in value.items():
+            if key in _PRIVATE_FACETS:
+                found |= set(map(str, one if isinstance(one, list) else [one]))
+            found |= _private_values(one)
+            if key in ("label", "scope") and isinstance(one, str) and (told := _PRIVATE_VALUE.fullmatch(one)):
+                found.add(told[2])
+    elif isinstance(value, list):
+        for one in value:
+            found |= _private_values(one)
+    return {one for one in found if len(one) >= _LEAST_NAME_PART}
+
+
+def _walk(value: Any, rules: _Rules, key: str = "", inside: str = "") -> Any:  # noqa: PLR0911, PLR0912
     if isinstance(value, Mapping):
         if value.get("trace") and "text" in value:
             value = {**value, "trace": "", "text": rules.drop("texts and ids of traces", "A trace is cited here.")}
-        found = {name: _walk(one, rules, name, key or inside) for name, one in value.items()}
         return {
-            name: rules.drop("values of tenant and user facets", "[left out]") if name in _PRIVATE_FACETS else one
-            for name, one in found.items()
+            name: rules.drop("values of tenant and user facets", "[left out]")
+            if name in _PRIVATE_FACETS
+            else _walk(one, rules, name, key or inside)
+            for name, one in value.items()
         }
     if isinstance(value, list):
+        if key == "traces":
+            rules.counts["texts and ids of traces"] += len(value)
+            return []
         return [_walk(one, rules, key, inside) for one in value]
     if not isinstance(value, str) or not value:
         return value

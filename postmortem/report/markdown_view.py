@@ -6,6 +6,7 @@ from typing import Any
 from postmortem.report import present
 from postmortem.report.annex_view import annex_of
 from postmortem.report.harmless import harmless_markdown
+from postmortem.report.pattern_rows import pattern_rows
 
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_[]<>|#"})
 
@@ -75,8 +76,7 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     parts += ["## What happened, from the record", harmless_markdown(record["text"]["summary"]) or "*Not written.*"]
     parts += ["## Impact", harmless_markdown(record["text"]["impact"]) or "*Not written.*"]
     if record["finding"]:
-        result = record["finding"]["result"]
-        parts += ["## Causes found so far", escape(f"{result['headline']} {result['lede']}")]
+        parts += ["## Causes found so far", escape(" ".join(present.opening(record)))]
     return [*parts, "## Four layers", _verdicts(record, whole=False), "## Corrective actions", _actions(record)]
 
 
@@ -116,6 +116,12 @@ def _full(record: Mapping[str, Any]) -> list[str]:
             ((one["rank"], one["title"], one["probability"], one["effect"]) for one in present.hypotheses(record)),
         )
     )
+    if patterns := pattern_rows(record):
+        rows = (
+            (one["title"], one["word"], " ".join(part for part in (one["sentence"], _more(one)) if part))
+            for one in patterns
+        )
+        parts += ["## Failure patterns looked for", _table(("Pattern", "Answer", "What the traces and logs say"), rows)]
     parts += ["## Change ledger"]
     parts.append(
         _table(
@@ -191,6 +197,11 @@ def _actions(record: Mapping[str, Any]) -> str:
         for one in present.actions(record)
     )
     return _table(("", "Action", "Owner", "Due", "Counts as verified when"), rows)
+
+
+def _more(pattern: Mapping[str, Any]) -> str:
+    missing = f"To log next time: {pattern['missing']}." if pattern["missing"] else ""
+    return " ".join(part for part in (f"{pattern['numbers']}." if pattern["numbers"] else "", missing) if part)
 
 
 def _first(pieces: list[dict[str, Any]]) -> str:

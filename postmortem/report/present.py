@@ -144,8 +144,23 @@ def calendar_of(record: Record) -> str:
         for one in record["actions"]
         if one["status"] != "dropped"
     ]  # fmt: skip
-    start = parse_moment(publication["published_at"]).date() if publication else None
+    start = parse_moment(publication["published_at"]).date() if publication and calendar_has_start(record) else None
     return calendar_chart(rows, start=start, variant="print")
+
+
+def calendar_has_start(record: Record) -> bool:
+    """Whether the calendar shows the day of publication: one after the last due date would leave it empty."""
+    publication = record.get("publication")
+    due = [one["due_on"] for one in record["actions"] if one["status"] != "dropped"]
+    return bool(publication and due and publication["published_at"][:10] <= max(due))
+
+
+def opening(record: Record) -> tuple[str, str]:
+    """What the attribution found: one bold sentence, and what follows it."""
+    result = record["finding"]["result"] if record["finding"] else {"headline": "", "lede": ""}
+    headline, lede = result["headline"].strip(), result["lede"].strip()
+    first, blank, rest = lede.partition(" ")
+    return headline + ("." if headline and headline[-1] not in ".?!" else ""), wording.label(first) + blank + rest
 
 
 def layers(record: Record) -> list[dict[str, Any]]:
@@ -267,7 +282,11 @@ def _arithmetic(hypothesis: Mapping[str, Any], unit: str) -> list[tuple[str, str
     return [
         ("Exposed", *side(found["exposed"])),
         ("Not exposed", *side(found["unexposed"])),
-        ("Difference", wording.change(difference["estimate"], unit), f"{bounds}, {found['strata']:,} strata"),
+        (
+            "Difference",
+            wording.change(difference["estimate"], unit).replace(" points", ""),
+            f"{'points, ' if unit == 'share' else ''}{bounds}, {found['strata']:,} strata",
+        ),
         ("Bayes factor, ln", f"{found['log_bayes_factor']:.1f}".replace("-", "−"), "harm only"),
         (
             "Prior",
@@ -330,7 +349,8 @@ def causes(record: Record) -> dict[str, Any]:
     verdict = (
         "Together the actions and accepted risks cut every path from a cause to the impact."
         if not uncut
-        else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact cut by nothing."
+        else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact "
+        f"{'are' if len(uncut) > 1 else 'is'} cut by nothing."
     )
     return {"lines": lines, "uncut": uncut, "verdict": verdict, "numbers": numbers}
 
@@ -375,10 +395,11 @@ def answers(record: Record) -> list[dict[str, Any]]:
 
 def signatures(record: Record) -> str:
     """Who signed, in one line."""
-    names = [f"{one['sign_off']['name']} ({Layer(one['layer']).label})" for one in record["layers"] if one["sign_off"]]
+    signed = [(one["sign_off"]["name"], Layer(one["layer"]).label) for one in record["layers"] if one["sign_off"]]
     if record["facilitator_sign_off"]:
-        names.append(f"{record['facilitator_sign_off']['name']} (facilitator)")
-    return ", ".join(names)
+        signed.append((record["facilitator_sign_off"]["name"], "facilitator"))
+    # Outside a person is their part already: "the lead of prompt", "the facilitator".
+    return ", ".join(name if name.lower().endswith(part.lower()) else f"{name} ({part})" for name, part in signed)
 
 
 def _span(seconds: float) -> str:

@@ -85,6 +85,7 @@ def signal_items(result: Mapping[str, Any], run: int) -> list[TimelineItem]:
         return []
     sign = 1 if signal.get("worse") == "higher" else -1
     label, unit = str(signal.get("label") or signal.get("name") or "The signal"), str(signal.get("unit", "score"))
+    label = label[:1].upper() + label[1:] if label.replace(" ", "").isalpha() else label
     end = parse_moment(baseline["end"])
     during = [one for one in series if one.get("mean") is not None and parse_moment(one["start"]) >= end]
     # Worse for sure: the whole interval lies on the bad side of the baseline's mean.
@@ -94,14 +95,12 @@ def signal_items(result: Mapping[str, Any], run: int) -> list[TimelineItem]:
     source = f"run {run}"
     worst = max(bad, key=lambda one: sign * one["mean"])
     items = [
-        _signal(bad[0], f"{label} first worse than before: {_value(bad[0]['mean'], unit)}", source),
-        _signal(worst, f"{label} at its worst: {_value(worst['mean'], unit)}", source),
+        _signal(bad[0], f"{label} first worse than before: {_value(bad[0], unit)}", source),
+        _signal(worst, f"{label} at its worst: {_value(worst, unit)}", source),
     ]
     after = [one for one in during if one["start"] > bad[-1]["start"]]
     if after:
-        items.append(
-            _signal(after[0], f"{label} no longer worse than before: {_value(after[0]['mean'], unit)}", source)
-        )
+        items.append(_signal(after[0], f"{label} no longer worse than before: {_value(after[0], unit)}", source))
     unique = {item.at: item for item in reversed(items)}
     return sorted(unique.values(), key=lambda item: item.at)
 
@@ -153,6 +152,9 @@ def _signal(span: Mapping[str, Any], text: str, source: str) -> TimelineItem:
     return TimelineItem(at, "signal", text, None, source, key=f"signal.{at:%Y%m%dT%H%M%S}")
 
 
-def _value(mean: float, unit: str) -> str:
-    suffix = {"s": " s", "USD": " USD"}.get(unit, "")
-    return f"{100 * mean:.1f}%" if unit == "share" else f"{mean:.2f}{suffix}"
+def _value(span: Mapping[str, Any], unit: str) -> str:
+    """ "64.9% (58.1 to 71.2), n 188"."""
+    scale, decimals = (100, 1) if unit == "share" else (1, 2)
+    mean, *bounds = (f"{scale * one:.{decimals}f}".replace("-", "−") for one in (span["mean"], *span["interval"]))
+    count = f", n\u00a0{span['count']:,}" if span.get("count") else ""
+    return f"{mean}{ {'share': '%', 's': ' s', 'USD': ' USD'}.get(unit, '') } ({' to '.join(bounds)}){count}"

@@ -22,11 +22,37 @@ def record():
     found["actions"][0] |= {"tracker_link": "https://tracker.example.org/1", "title": "=cmd|' /C calc'!A0"}
     found["changes"][0] |= {"actor": "helen@example.org", "link": "https://git.example.org/c/1",
                             "scope": {"tenant": ["acme"], "region": ["eu-west"]}}  # fmt: skip
+    found["finding"]["result"]["mix"] |= {"facet": "tenant"}
+    found["finding"]["result"]["mix"]["groups"][0]["value"] = "globex"
+    found["finding"]["result"]["patterns"] = [pattern()]
     found["timeline"][0]["text"] += " Priya told https://chat.example.org/77"
     return found
 
 
-GONE = ("Priya", "Nair", "Lindqvist", "Jun Sato", "example.org", "trace-secret-1", "555-0100", "acme", "traces.jsonl")
+def pattern():
+    """A failure pattern as a finding stores it, with traces and a tenant that readers outside must not see."""
+    number = {"label": "tenant initech", "estimate": -0.2, "interval": [-0.3, -0.1], "count": 812, "unit": "share",
+              "about": "", "signed": True}  # fmt: skip
+    return {"number": 1, "pattern": "quantization_slippage", "title": "Quantization slippage", "layer": "model",
+            "answer": "match", "sentence": "Answers of initech fell, the rest held.", "numbers": [number],
+            "for": [], "against": [], "missing": ["the precision"], "actions": [], "traces": ["secret-trace-2"],
+            "picture": None}  # fmt: skip
+
+
+GONE = (
+    "globex",
+    "initech",
+    "secret-trace-2",
+    "Priya",
+    "Nair",
+    "Lindqvist",
+    "Jun Sato",
+    "example.org",
+    "trace-secret-1",
+    "555-0100",
+    "acme",
+    "traces.jsonl",
+)
 
 
 @pytest.mark.parametrize("view", ["brief", "full", "annex"])
@@ -44,13 +70,22 @@ def test_nothing_that_the_rules_drop_is_in_any_format(record, view, form):
 def test_the_copy_counts_what_it_leaves_out_and_names_the_whole_record(record):
     copied = for_outside(record, sha256="ab" * 32)
     counts = {one["what"]: one["count"] for one in copied["audience"]["left_out"]}
-    assert counts["texts and ids of traces"] == 1 and counts["authors of changes"] == 1
-    assert counts["links"] == 4 and counts["values of tenant and user facets"] == 1
+    assert counts["texts and ids of traces"] == 2 and counts["authors of changes"] == 1
+    assert counts["links"] == 4 and counts["values of tenant and user facets"] >= 4
     assert counts["names of people"] > 20
     assert copied["audience"]["made_from_sha256"] == "ab" * 32
     assert copied["changes"][0]["scope"]["region"] == ["eu-west"]
     assert copied["text"]["summary"].endswith("or [e-mail left out], see the run.")
     assert copied["actions"][1]["owner"] != record["actions"][1]["owner"]
+
+
+def test_the_failure_patterns_stand_in_the_full_report_with_their_numbers(record):
+    for form in ("html", "md"):
+        text = make_document(record, view="full", form=form, version=1, sha256="").data.decode().replace("\u00a0", " ")
+        assert "Failure patterns looked for" in text and "Quantization slippage" in text and "Found" in text
+        assert "tenant initech −20.0 points (−30.0 to −10.0, n 812)" in text
+        assert "To log next time: the precision." in text
+    assert b"Failure patterns" not in make_document(record, view="brief", form="html", version=1, sha256="").data
 
 
 def test_the_record_itself_is_not_touched(record):

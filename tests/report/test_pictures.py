@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,8 +14,9 @@ from postmortem.lib.clock import parse_moment
 from postmortem.report import present
 from postmortem.report.charts.calendar import DueAction, calendar_chart
 from postmortem.report.charts.clock_lines import clocks_chart
-from postmortem.report.charts.graph import graph_chart
+from postmortem.report.charts.graph import graph_bands, graph_chart
 from postmortem.report.charts.mix import mix_chart, mix_data
+from postmortem.review.causal_graph import CausalGraph, Edge, Node
 from tests.report.big_record import big_record
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -121,3 +123,18 @@ def test_a_graph_of_sixty_factors_shows_numbers_of_the_list():
     assert sorted(map(int, shown)) == list(range(1, 61))
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())
     assert height < 1.6 * width
+
+
+def test_a_tall_graph_is_cut_into_bands_that_hold_every_box_once():
+    big = big_record()
+    causes = present.causes(big)
+    bands = graph_bands(present.graph_of(big), causes["uncut"], numbers=causes["numbers"])
+    tops = [tuple(map(float, re.search(r'viewBox="0 ([\d.]+) [\d.]+ ([\d.]+)"', one).groups())) for one in bands]
+    assert len(bands) > 2 and tops[0][0] == 0
+    for (top, height), (following, _) in pairwise(tops):
+        assert following == pytest.approx(top + height, abs=0.02) and height < 250
+    boxes = sum(one.count("<rect") for one in bands)
+    assert boxes == len(big["factors"])
+    assert title(bands[0]).startswith("Causal graph of 18 factors") and "continued" in title(bands[1])
+    small = CausalGraph((Node(1, "trigger", "model", "A"), Node(2, "impact", "", "B")), (Edge(1, 2, ""),))
+    assert graph_bands(small) == [graph_chart(small)]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from postmortem.report.charts.svg import Drawing, paint, shorten, text_width
 
-_MOST_ROWS = 40
+_MOST_ROWS, _OWNER_SHARE = 40, 0.34
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _STATES = {"open": "open", "done": "done, not verified", "verified": "verified"}
 
@@ -37,7 +37,7 @@ class Style:
 STYLES = {
     "screen": Style(760, "", 11.5, 21, 330),
     "narrow": Style(340, "", 10.5, 20, 130),
-    "print": Style(493, "pt", 7.3, 12.5, 214),
+    "print": Style(493, "pt", 7.3, 12.5, 248),
 }
 
 
@@ -67,7 +67,7 @@ def calendar_chart(actions: Sequence[DueAction], *, start: date | None = None, v
     for place, one in enumerate(shown):
         y = top + s.row * (place + 0.5)
         words = f"{one.ref} {one.title}"
-        owner = one.owner if variant != "narrow" else ""
+        owner = shorten(one.owner, s.gutter * _OWNER_SHARE, s.size) if variant != "narrow" else ""
         room = s.gutter - (text_width(owner, s.size) + s.size if owner else 0.0)
         out.text(0, y + s.size * 0.35, shorten(words, max(room, s.size * 8), s.size), size=s.size, fill="ink")
         out.text(s.gutter, y + s.size * 0.35, owner, size=s.size, fill="ink3", anchor="end")

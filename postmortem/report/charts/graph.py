@@ -13,6 +13,8 @@ _LEADING = 1.21
 _LINES = ((13, 2), (10, 3), (8, 4))
 _LEAST_BOX = 7.5  # in type sizes
 _TALLEST = 1.3  # times the picture's width: what a page holds
+# In print, from this height on a picture is cut into bands of that height, so that it need not start a new page.
+_WHOLE, _BAND = 0.66, 0.36
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +43,41 @@ def graph_chart(
     variant: str = "print",
     numbers: Mapping[int, int] | None = None,
 ) -> str:
-    """The picture as SVG text; "" when the graph is empty or too large to read. `uncut`: paths that nothing cuts.
+    """The whole picture as SVG text; "" when the graph is empty or too large to read. `uncut`: paths nothing cuts.
 
     `numbers`: those that the nodes have in a list beside the picture; a picture too broad or too tall for words then
     shows numbers alone. What nothing cuts is drawn thick and broken, so that it stands out without colour too.
     """
+    return "".join(_pictures(graph, uncut, STYLES[variant], numbers, in_bands=False))
+
+
+def graph_bands(
+    graph: CausalGraph, uncut: Sequence[tuple[int, ...]] = (), *, numbers: Mapping[int, int] | None = None
+) -> list[str]:
+    """The picture for print; a tall one as bands of a few rows each, which join without a gap or break over pages."""
+    return _pictures(graph, uncut, STYLES["print"], numbers, in_bands=True)
+
+
+def _pictures(
+    graph: CausalGraph,
+    uncut: Sequence[tuple[int, ...]],
+    s: Style,
+    numbers: Mapping[int, int] | None,
+    *,
+    in_bands: bool,
+) -> list[str]:
     if not graph.nodes or len(graph.nodes) > _MOST_NODES:
-        return ""
-    s = STYLES[variant]
+        return []
     plan = layout(graph)
     unit = min(s.width / max(plan.width, 1.0), s.box)
     left = (s.width - unit * plan.width) / 2
     box = unit - s.gap
     # Narrow boxes get more lines, so that a broad graph can still be read.
     lines = next((count for least, count in _LINES if box >= least * s.size), 5)
-    more = (lines - 2) * s.size * _LEADING
-    s = replace(s, row=s.row + more, height=s.height + more)
-    tall = plan.rows * s.row > _TALLEST * s.width
+    # Fewer lines where a page would not hold that many rows of them: half a sentence tells more than a number.
+    fitting = [count for count in range(lines, 0, -1) if plan.rows * _row(s, count) <= _TALLEST * s.width]
+    tall, lines = not fitting, (fitting or [lines])[0]
+    s = replace(s, row=_row(s, lines), height=s.height + _row(s, lines) - s.row)
     if numbers and (tall or box < _LEAST_BOX * s.size):
         lines, s = 0, replace(s, row=s.size * 6, height=s.size * 3.9)
         unit = min(unit, s.box * 0.55)
@@ -65,11 +85,11 @@ def graph_chart(
     tip = s.size * 0.66
     open_pairs = {pair for path in uncut for pair in pairwise(path)}
     open_nodes = {node for path in uncut for node in path}
-    out = Drawing()
 
     def place(x: float, row: float) -> tuple[float, float]:
         return left + x * unit, row * s.row
 
+    edges, boxes = Drawing(), []
     for edge in graph.edges:
         if edge.cause not in plan.positions or edge.effect not in plan.positions:
             continue
@@ -83,12 +103,13 @@ def graph_chart(
         points.append((x, y - tip * 0.8))
         hue = "alert" if is_open else "ink3"
         dash = f"{s.size * 0.5:.1f} {s.size * 0.3:.1f}" if is_open else None
-        out.path(points, stroke=hue, stroke_width=s.size * (0.2 if is_open else 0.1), stroke_dasharray=dash)
-        out.path([(x - tip * 0.6, y - tip), (x + tip * 0.6, y - tip), (x, y)], fill=hue, close=True)
+        edges.path(points, stroke=hue, stroke_width=s.size * (0.2 if is_open else 0.1), stroke_dasharray=dash)
+        edges.path([(x - tip * 0.6, y - tip), (x + tip * 0.6, y - tip), (x, y)], fill=hue, close=True)
     for node in graph.nodes:
         x, y = place(*plan.positions[node.id])
+        boxes.append((plan.positions[node.id][1], node, Drawing()))
         _draw_box(
-            out,
+            boxes[-1][2],
             node,
             (x - box / 2, y, box),
             graph.cut.get(node.id, ()),
@@ -102,9 +123,25 @@ def graph_chart(
         f"{len(uncut) or 'no'} path{'' if len(uncut) == 1 else 's'} from a cause to the impact "
         f"{'is' if len(uncut) == 1 else 'are'} without an action or an accepted risk."
     )
-    listed = "; ".join(_in_words(node, graph.cut.get(node.id, ()), node.id in open_nodes) for node in graph.nodes)
-    height = plan.rows * s.row - (s.row - s.height) + 2
-    return out.svg(width=s.width, height=height, title=f"{title} {listed}.", unit=s.unit)
+    gap = s.row - s.height
+    height = plan.rows * s.row - gap + 2
+    most = max(1, int(_BAND * s.width / s.row)) if in_bands and height > _WHOLE * s.width else plan.rows
+    found = []
+    for first in range(0, plan.rows, most):
+        top = max(0.0, first * s.row - gap / 2)
+        bottom = min(height, (first + most) * s.row - gap / 2)
+        shown = [(node, drawn) for row, node, drawn in boxes if first <= row < first + most]
+        listed = "; ".join(_in_words(node, graph.cut.get(node.id, ()), node.id in open_nodes) for node, _ in shown)
+        out = Drawing()
+        for part in (edges, *(drawn for _, drawn in shown)):
+            out.add(part)
+        begun = title if first == 0 else "Causal graph, continued."
+        found.append(out.svg(width=s.width, height=bottom - top, title=f"{begun} {listed}.", unit=s.unit, top=top))
+    return found
+
+
+def _row(s: Style, lines: int) -> float:
+    return s.row + (lines - 2) * s.size * _LEADING
 
 
 def _in_words(node: Node, cut_by: Sequence[str], is_open: bool) -> str:
@@ -143,8 +180,10 @@ def _draw_box(
         start += text_width(f"{number} ", small * 1.1, bold=True)
     out.text(start, y + s.size * 1.4, shorten(kind, width - (start - x) - 2, small), size=small, fill=quiet)
     if cut_by:
-        refs = ", ".join(cut_by).replace("risk accepted by", "risk:") if not lines else "cut by " + ", ".join(cut_by)
-        words = shorten(refs, width - 2 * pad, small, bold=True)
+        # Who accepted it stands in the list.
+        refs = ", ".join("accepted risk" if one.startswith("risk accepted") else one for one in cut_by)
+        refs = f"cut by {refs}" if lines and text_width(f"cut by {refs}", small, bold=True) < width - 2 * pad else refs
+        words = shorten(refs[:1].upper() + refs[1:] if not lines else refs, width - 2 * pad, small, bold=True)
         out.text(x + pad, y + s.height - s.size * 0.66, words, size=small, fill=ink, bold=True)
     elif is_open and not impact:
         out.text(x + pad, y + s.height - s.size * 0.66, "not cut", size=small, fill="alert", bold=True)

@@ -107,6 +107,10 @@ class Drawing:
         )
         self._parts.append(f"<{name}{written}/>" if content is None else f"<{name}{written}>{content}</{name}>")
 
+    def add(self, other: "Drawing") -> None:
+        """Draw all that `other` holds."""
+        self._parts += other._parts
+
     def rect(
         self, x: float, y: float, width: float, height: float, *, fill: str = "", stroke: str = "", **more: Any
     ) -> None:
@@ -167,11 +171,13 @@ class Drawing:
         }[layer]
         self.path(points, fill=layer, close=True)
 
-    def svg(self, *, width: float, height: float, title: str, unit: str = "", classes: str = "") -> str:
-        """The finished picture; `title` is its alternative text, `unit` goes with width and height ("pt")."""
+    def svg(
+        self, *, width: float, height: float, title: str, unit: str = "", classes: str = "", top: float = 0.0
+    ) -> str:
+        """The finished picture from `top` on; `title` is its alternative text, `unit` goes with its sizes ("pt")."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="pmchart {classes}" role="img" '
-            + f'viewBox="0 0 {number(width)} {number(height)}" width="{number(width)}{unit}" '
+            + f'viewBox="0 {number(top)} {number(width)} {number(height)}" width="{number(width)}{unit}" '
             + f'height="{number(height)}{unit}" '
             + 'font-family="Noto Sans, Signs math, Signs symbols2, Segoe UI, system-ui, sans-serif">'
             + f"<title>{escape(clean(title))}</title>{''.join(self._parts)}</svg>"
