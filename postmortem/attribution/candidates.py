@@ -34,6 +34,9 @@ LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgo
 INTERACTION_SHARE = 0.05  # two changes of which neither does harm without the other
 MAX_PLACEBOS = 100
 PLACES, MOST_PLACES = ("region", "environment"), 4
+# What so much of the incident's share already ran on in the quiet time cannot explain what came after it: from the
+# first share on a change holds less, from the second on nothing.
+OLD_FROM, OLD_ALTOGETHER = 0.5, 0.8
 GRID_DAYS, GRID_STEPS = 6.0, 36  # a step every 4 h
 _HOME_FACET = {Layer.PROMPT: "prompt", Layer.MODEL: "model", Layer.RETRIEVAL: "index", Layer.INFRASTRUCTURE: "region"}
 
@@ -85,8 +88,12 @@ def build_design(
     moves: Sequence[ObservedMove],
     detected: float,
     earliest: float,
+    ran_before: Floats,
 ) -> Design:
-    """All columns with their priors. Changes that reached no trace, or began after detection, get none."""
+    """All columns with their priors. Changes that reached no trace, began after detection, or ran all along get none.
+
+    `ran_before` says of each change, and then of each move, how much of its share in the incident ran on it before.
+    """
     parts: list[Floats] = []
     candidates: list[Candidate] = []
     priors: list[float] = []
@@ -97,10 +104,12 @@ def build_design(
             candidates.append(candidate)
             priors.append(prior)
 
-    ages = _age_weights(changes, exposures, detected)
+    news = np.clip((OLD_ALTOGETHER - ran_before) / (OLD_ALTOGETHER - OLD_FROM), 0.0, 1.0)
+    ages = _age_weights(changes, exposures, detected) * news[: len(changes)]
     first_seen = [float(columns.seconds[np.argmax(move.column > 0)]) for move in moves]
     # A version that moved without a log entry is a change like any other, and one that skipped the process.
     move_ages = np.array([SILENT_MOVE_FACTOR * _age_weight((detected - first) / 3600.0) for first in first_seen])
+    move_ages *= news[len(changes) :]
     named = LOGGED_PRIOR / (ages.sum() + move_ages.sum()) if ages.any() or move_ages.any() else 0.0
     for position, change in enumerate(changes):
         if ages[position] == 0:

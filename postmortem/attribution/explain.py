@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from postmortem.attribution.candidates import OLD_ALTOGETHER
 from postmortem.attribution.contrasts import (
     EXPOSED,
     UNEXPOSED,
@@ -50,7 +51,9 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
     """All hypotheses by probability, the most likely first."""
     groups = like_with_like(fit)
     contrasts = {
-        change.id: contrast_of(fit, position, groups) if fit.changes[position].prior > 0 else None
+        change.id: contrast_of(fit, position, groups)
+        if fit.changes[position].prior > 0 or _ran_all_along(fit, position)
+        else None
         for position, change in enumerate(fit.case.changes)
     }
     split_by_facet = mix_split(
@@ -141,6 +144,11 @@ def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, s
     reasons = {row.change_id: row.reason for row in fit.reconciliation.never_observed}
     if change.id in reasons:
         return f"It reached no trace, so it cannot be a cause. {reasons[change.id]}"
+    if _ran_all_along(fit, position):
+        return (
+            f"{100 * model.ran_before:.0f}% of its traffic already ran on it in the quiet time before the incident, "
+            "so it cannot explain what came after and is not among the suspects."
+        )
     if model.prior == 0.0:
         return "It began after the problem was detected, so it is not among the suspects."
     if contrast is None:
@@ -158,6 +166,10 @@ def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, s
         if model.probability < 0.05 and is_harm(contrast.difference, signal):
             text += " Other traffic, or another change, explains that difference better."
     return f"{text} {_basis_text(contrast)}"
+
+
+def _ran_all_along(fit: Fit, position: int) -> bool:
+    return fit.changes[position].ran_before >= OLD_ALTOGETHER
 
 
 def _nothing_to_compare(fit: Fit, position: int) -> str:

@@ -50,6 +50,7 @@ class ChangeFit:
     log_bayes_factor: float
     z: float
     hidden_harm: float | None
+    ran_before: float  # share of its traffic in the incident that already ran on it in the quiet time, 0 to 1
     hint: float  # log Bayes factor for harm on top of all that the other effects explain
 
 
@@ -121,10 +122,14 @@ def fit_case(case: AttributionCase) -> Fit:
     reconciliation = reconcile_cells(changes, columns.cells, exposures)
     _forget_never_observed(exposures, case, reconciliation)
     moves = observed_moves(columns, case.changes, reconciliation.never_logged)
+    before, after = _shares(case, columns, exposures.shares, quiet, detected)
+    moved = _shares(case, columns, _stacked([move.column for move in moves], columns), quiet, detected)
+    ran_before = _ran_before(before, after)
     design = build_design(
         columns=columns, baseline=baseline, changes=changes, exposures=exposures,
         moves=moves, detected=detected,
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
+        ran_before=np.concatenate([ran_before, _ran_before(*moved)]),
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
     information = information_of(
@@ -142,13 +147,13 @@ def fit_case(case: AttributionCase) -> Fit:
     partner = np.array([candidate.partner for candidate in design.candidates], dtype=np.intp)
     effects = _by_owner(posterior.inclusion, owner, partner, len(case.changes))
     found = 1.0 - np.prod(1.0 - effects, axis=0)
-    reach = _reach(case, columns, exposures, quiet, detected)
     left = cross - information.times(posterior.fitted)
     fits = tuple(
         _change_fit(
             own=np.flatnonzero((owner == position) | (partner == position)),
             probability=float(found[position]), design=design, posterior=posterior,
-            left=left, information=information, baseline=baseline, reach=float(reach[position]),
+            left=left, information=information, baseline=baseline, reach=float(after[position] - before[position]),
+            ran_before=float(ran_before[position]),
         )
         for position in range(len(case.changes))
     )  # fmt: skip
@@ -216,17 +221,28 @@ def _by_owner(inclusion: Floats, owner: npt.NDArray[np.intp], partner: npt.NDArr
     return np.clip(totals, 0.0, 1.0)
 
 
-def _reach(case: AttributionCase, columns: Columns, exposures: ExposureMatrix, quiet: Masks, detected: float) -> Floats:
-    """How much more of the traffic each change reached in the incident than in the quiet time before it."""
+def _shares(
+    case: AttributionCase, columns: Columns, exposed: Floats, quiet: Masks, detected: float
+) -> tuple[Floats, Floats]:
+    """How much of the traffic each column reached: in the quiet time, and in the incident (or the last day)."""
     start = case.incident[0].timestamp() if case.incident else detected - 86_400.0
-    after = columns.seconds >= start
-    if not after.any() or not case.changes:
-        return np.zeros(len(case.changes))
-    return _mean_share(columns, exposures, after) - _mean_share(columns, exposures, quiet)
+    since = columns.seconds >= start
+    if not since.any():
+        return np.zeros(exposed.shape[1]), np.zeros(exposed.shape[1])
+    return _mean_share(columns, exposed, quiet), _mean_share(columns, exposed, since)
 
 
-def _mean_share(columns: Columns, exposures: ExposureMatrix, rows: Masks) -> Floats:
-    return np.asarray(columns.count[rows] @ exposures.shares[rows] / columns.count[rows].sum())
+def _mean_share(columns: Columns, exposed: Floats, rows: Masks) -> Floats:
+    return np.asarray(columns.count[rows] @ exposed[rows] / columns.count[rows].sum())
+
+
+def _stacked(parts: Sequence[Floats], columns: Columns) -> Floats:
+    return np.column_stack(parts) if parts else np.zeros((columns.seconds.size, 0))
+
+
+def _ran_before(before: Floats, after: Floats) -> Floats:
+    """Share of what runs on it in the incident that already did in the quiet time; 0 for what nothing runs on."""
+    return np.where(after > 0, np.minimum(before / np.where(after > 0, after, 1.0), 1.0), 0.0)
 
 
 def _change_fit(
@@ -239,9 +255,10 @@ def _change_fit(
     information: Information,
     baseline: Baseline,
     reach: float,
+    ran_before: float,
 ) -> ChangeFit:
     if own.size == 0:
-        return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return ChangeFit(0.0, 0.0, 0.0, 0.0, 0.0, ran_before, 0.0)
     effect = int(np.argmax(posterior.inclusion[:, own].sum(axis=1)))
     prior = float(design.priors[own].sum())
     logs = posterior.log_bayes_factors[effect, own]
@@ -263,7 +280,7 @@ def _change_fit(
         hidden = upper * max(reach, 0.0) * baseline.scale.slope
     elif reach <= 0.01:
         hidden = 0.0
-    return ChangeFit(probability, prior, factor, z, hidden, hint)
+    return ChangeFit(probability, prior, factor, z, hidden, ran_before, hint)
 
 
 def _unlogged_fit(

@@ -16,7 +16,7 @@ from postmortem.attribution.verdicts import layer_findings
 from postmortem.attribution.windows import find_onset, measure_windows, signal_series
 from postmortem.attribution.wording import signal_facts
 
-METHOD = "fine-mapping-2"
+METHOD = "fine-mapping-3"
 
 
 def attribute(case: AttributionCase) -> AttributionResult:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,17 @@ def test_a_silent_model_update_is_named_as_unlogged_with_its_layer() -> None:
     assert "model_served" in top.title
     assert [row.to_version for row in result.never_logged] == ["large-b"]
     assert next(one for one in result.layers if one.layer is Layer.MODEL).verdict == "ruled_in"
+
+
+def test_what_ran_all_along_cannot_explain_what_came_after() -> None:
+    """Before hour 12 everything was better by chance; the change of that hour is as old as the quiet time."""
+    traces = world(harm=lambda hours, facets: 0.1 * (hours > 12))
+    result = attribute(case(traces, [*bystanders(), change("old", Layer.INFRASTRUCTURE, 12)]))
+    old = _change(result, "old")
+    assert old.probability == 0.0 and old.arithmetic is not None
+    assert re.match(r"9\d% of its traffic already ran on it in the quiet time", old.sentence)
+    younger = attribute(case(traces, [*bystanders(), change("old", Layer.INFRASTRUCTURE, 160)]))
+    assert "quiet time" not in _change(younger, "old").sentence
 
 
 def test_an_unlogged_step_has_its_row_and_its_picture_too() -> None:
