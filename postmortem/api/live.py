@@ -201,12 +201,32 @@ class MeetingNotesView(_MeetingView):
         return Response(MeetingNoteSerializer(note).data, status=status.HTTP_201_CREATED)
 
 
+class MeetingNoteView(_MeetingView):
+    """One decision."""
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, number: str, pk: int) -> Response:
+        """Strike a decision that was noted in error; the history keeps it and takes the striking back."""
+        decisions = MeetingNote.objects.filter(meeting__incident=self.incident, kind=MeetingNote.Kind.DECISION)
+        note = self.found(decisions.select_related("meeting__incident"), pk=pk)
+        meetings.take_back_decision(note=note, by=self.person)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class SettleConcernView(_MeetingView):
     """One concern."""
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, number: str, pk: int) -> Response:
         """Mark it as dealt with."""
+        return self._settle(pk, settled=True)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, number: str, pk: int) -> Response:
+        """It is not dealt with yet."""
+        return self._settle(pk, settled=False)
+
+    def _settle(self, pk: int, *, settled: bool) -> Response:
         mine = MeetingNote.objects.filter(meeting__incident=self.incident).select_related("meeting__incident")
-        meetings.settle_concern(note=self.found(mine, pk=pk), by=self.person)
+        meetings.settle_concern(note=self.found(mine, pk=pk), by=self.person, settled=settled)
         return Response(status=status.HTTP_204_NO_CONTENT)

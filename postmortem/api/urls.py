@@ -106,6 +106,7 @@ _incident_patterns = [
     _at("presence/", live.PresenceView, "presence"),
     _at("meeting/", live.MeetingView, "meeting"),
     _at("meeting/notes/", live.MeetingNotesView, "meeting-notes"),
+    _at("meeting/notes/<int:pk>/", live.MeetingNoteView, "meeting-note"),
     _at("meeting/notes/<int:pk>/settle/", live.SettleConcernView, "meeting-settle"),
     _at("retirements/", retirements.SeenModelsView, "retirements-seen"),
     _at("recurrences/", incidents.RecurrencesView, "recurrences"),

@@ -34,6 +34,15 @@ def test_a_meeting_is_started_moved_noted_and_ended(api, viewer):
     assert [note["text"] for note in viewer.get("./meeting/")["notes"]] == ["Roll back in the EU"]
     viewer.post(f"./meeting/notes/{quiet['id']}/settle/", expect=403)
     api.post(f"./meeting/notes/{quiet['id']}/settle/", expect=204)
+    api.delete(f"./meeting/notes/{quiet['id']}/settle/", expect=204)
+    notes = {note["kind"]: note for note in api.get("./meeting/")["notes"]}
+    assert notes["concern"]["settled_at"] is None
+    api.delete(f"./meeting/notes/{quiet['id']}/", expect=404)
+    viewer.delete(f"./meeting/notes/{notes['decision']['id']}/", expect=403)
+    api.delete(f"./meeting/notes/{notes['decision']['id']}/", expect=204)
+    struck = api.get("./history/?kind=meetings")["results"][0]
+    assert struck["action"] == "meeting.undecide" and struck["may_undo"]
+    api.post("./history/", {"key": struck["key"]}, expect=204)
     ended = api.patch("./meeting/", {"end": True, "revision": moved["revision"]})
     assert ended["ended_at"] and not any(item["is_current"] for item in ended["agenda"])
     assert api.get("./presence/")["results"] == []

@@ -55,7 +55,7 @@ def test_two_people_write_one_text_and_see_each_other(browser: Browser, live_ser
     second.get_by_label("A decision as it falls").fill("half a sentence")
     first.get_by_label("A decision as it falls").fill("Roll back in the EU")
     first.get_by_role("button", name="Note it").click()
-    expect(second.locator("#others")).to_contain_text("noted: Roll back in the EU")
+    expect(second.locator("#others")).to_contain_text("noted the decision: Roll back in the EU")
     expect(second.get_by_label("A decision as it falls")).to_have_value("half a sentence")
     first.context.close()
     second.context.close()
