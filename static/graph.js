@@ -151,7 +151,7 @@
     if (!small) {
       if (one.layer) group.append(svg("text", { x: left + 8, y: y + 16, class: `glyph glyph-${one.layer}` }, glyphs.get(one.layer)));
       group.append(svg("text", { x: left + (one.layer ? 24 : 8), y: y + 16, class: "kind" }, one.kind_label));
-      if (one.cut_by.length) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut", "text-anchor": "end" }, `cut: ${one.cut_by.join(", ")}`.slice(0, 16)));
+      if (one.cut_by.length) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut", "text-anchor": "end" }, one.cut_by[0].startsWith("risk accepted") ? "risk accepted" : `cut: ${one.cut_by.join(", ")}`.slice(0, 16)));
       else if (state.check.cut_suggestion.includes(one.id)) group.append(svg("text", { x: left + BOX.width - 8, y: y + 16, class: "cut-hint", "text-anchor": "end" }, "cut here"));
     }
     const mark = small && one.layer ? `${glyphs.get(one.layer)} ` : small && one.cut_by.length ? "✂ " : "";
@@ -228,10 +228,10 @@
   function startPanel() {
     const parts = [];
     if (editable) parts.push(el("p", { class: "small quiet" }, "Choose a factor, or drag from one to what it led to."));
-    if (state.suggestions.length) {
+    if (editable && state.suggestions.length) {
       parts.push(el("h3", {}, "The findings suggest"), el("ul", { class: "rows small" }, ...state.suggestions.map((one) => el("li", {},
         el("p", { class: "wrap" }, one.layer ? `${glyphs.get(one.layer)} ` : "", one.text, " ", el("span", { class: "quiet" }, `${one.kind.replaceAll("_", " ")}, ${one.why}`)),
-        ...(editable ? [button("Add it", () => step("adopt", { key: one.key }))] : [])))));
+        button("Add it", () => step("adopt", { key: one.key }))))));
     }
     return parts;
   }
