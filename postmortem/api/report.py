@@ -295,10 +295,13 @@ def _accepted(incident: Incident, run: Run) -> Response:
 
 
 def _known(request: Request, view: str, form: str) -> str:
-    """The audience that the address asks for; 404 for a view, format or audience that does not exist."""
+    """The audience that the address asks for. 404 for a view or format that does not exist, 400 for an audience."""
+    for what, asked, known in (("view", view, VIEWS), ("format", form, FORMATS)):
+        if asked not in known:
+            raise Http404(f"There is no {what} “{asked[:40]}”; ask for one of {', '.join(known)}.")
     audience = request.query_params.get("audience", "internal")
-    if view not in VIEWS or form not in FORMATS or audience not in AUDIENCES:
-        raise Http404("There is no such view of the report.")
+    if audience not in AUDIENCES:
+        raise UserError(f"There is no audience “{audience[:40]}”; ask for one of {', '.join(AUDIENCES)}.")
     return audience
 
 

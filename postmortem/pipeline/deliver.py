@@ -15,6 +15,7 @@ from django.db.models import F
 from postmortem.lib.clock import format_moment, utc_now
 from postmortem.lib.errors import UserError
 from postmortem.lib.hashing import canonical_json
+from postmortem.report.covering import covering_letter
 from postmortem.report.delivery import delivery_settings, host_is_allowed
 from postmortem.report.documents import make_document
 from postmortem.report.models import Delivery
@@ -71,22 +72,19 @@ def _failed(one: Delivery, message: str) -> None:
 
 def _send_email(one: Delivery) -> None:
     report, incident = one.report, one.report.incident
+    record = read_record(report)
     document = make_document(
-        read_record(report), view="brief", form="pdf", version=report.version, sha256=report.sha256,
-        audience=one.audience,
-    )  # fmt: skip
+        record, view="brief", form="pdf", version=report.version, sha256=report.sha256, audience=one.audience
+    )
     outside = one.audience == "external"
     title = "" if outside else f" {incident.title}"
-    lines = [
-        f"{one.created_by.name} sends you the leadership brief of {incident.number}, version {report.version}.",
-        one.note,
-        f"SHA-256 of its record: {report.sha256}",
-    ]
-    if not outside:
-        lines.append(f"{settings.SITE_URL}/incidents/{incident.number}/report/")
+    body = covering_letter(
+        record, sender=one.created_by.name, version=report.version, sha256=report.sha256, audience=one.audience,
+        note=one.note, link="" if outside else f"{settings.SITE_URL}/incidents/{incident.number}/report/",
+    )  # fmt: skip
     mail = EmailMessage(
         subject=" ".join(f"[{incident.number}]{title} – leadership brief".split())[:180],
-        body="\n\n".join(line for line in lines if line),
+        body=body,
         to=[one.target],
     )
     mail.attach(document.filename, document.data, document.media_type)

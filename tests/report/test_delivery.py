@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.pipeline import deliver
 from postmortem.report import delivery
+from postmortem.report.covering import covering_letter
 from postmortem.report.models import Delivery, ShareLink
 from postmortem.report.services import publish
 from tests.api.client import Api
@@ -177,6 +179,41 @@ def test_the_brief_goes_out_by_e_mail(admin, incident, settings):
     assert name == "INC-2026-0007-brief-external-v1.pdf" and data[:5] == b"%PDF-" and kind == "application/pdf"
     assert incident.title not in mail.outbox[0].subject and report.sha256 in mail.outbox[0].body
     assert "evil" not in str(mail.outbox[0].message()["Bcc"])
+
+
+SAMPLE = json.loads((Path(__file__).parent / "record-1-sample.json").read_text())
+
+
+@pytest.mark.parametrize("audience", ["internal", "external"])
+def test_the_e_mail_says_what_happened_and_what_is_asked(audience):
+    told = covering_letter(
+        SAMPLE, sender="Helen Lindqvist", version=1, sha256="ab" * 32, audience=audience, note="Before Friday, please.",
+        link="https://pm.example.org/r" if audience == "internal" else "",
+    )  # fmt: skip
+    assert told.startswith("Helen Lindqvist sends you the leadership brief of INC-2026-0007, version 1")
+    for words in (
+        "Before Friday, please.",
+        SAMPLE["incident"]["title"],
+        "(a SIMULATED example)",
+        "What we ask of you:",
+    ):
+        assert words in told
+    assert "Found: One change explains the drop: Query encoder helix-2 → helix-3, P 0.97." in told
+    assert ("https://pm.example.org/r" in told) == (audience == "internal")
+    assert ("leaves out names of people" in told) == (audience == "external")
+    assert "\n\n\n" not in told and "ab" * 32 in told
+
+
+def test_a_document_that_does_not_exist_is_refused_with_what_does(admin, incident):
+    publish(incident=incident, by=incident.created_by)
+    api = Api(incident.created_by, incident.number)
+    for address, expect, words in (
+        ("./reports/1/bref.pdf", 404, "no view “bref”; ask for one of brief, full, annex"),
+        ("./reports/1/brief.docx", 404, "no format “docx”; ask for one of pdf, html, md, json, csv"),
+        ("./reports/1/brief.pdf?audience=press", 400, "no audience “press”; ask for one of internal, external"),
+        ("./reports/7/brief.pdf", 404, "no such report"),
+    ):
+        assert words in api.ask("get", address, expect=expect)["detail"]
 
 
 def test_pages_and_rest(admin, incident, client, settings):

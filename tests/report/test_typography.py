@@ -8,12 +8,15 @@ from pathlib import Path
 
 import page
 import pytest
+from fontTools.ttLib import woff2
 from pypdf import PdfReader
 
 from postmortem.report import pdf
 from postmortem.report.contents import PLACE, with_contents
 from postmortem.report.documents import make_document
 from postmortem.report.scripts import fonts_for, subsets_for, with_families, with_subsets
+
+FONTS = Path(__file__).parents[2] / "static" / "fonts"
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +148,11 @@ def test_letters_of_europe_keep_fonts_of_their_own():
     assert subsets_for("Größe €") == []
     picture = with_subsets('font-family="Noto Sans, Signs math, Signs symbols2"', ["greek"])
     assert picture == 'font-family="Noto Sans, Noto Sans greek, Signs math, Signs symbols2"'
+
+
+def test_the_large_fonts_unpack_without_rebuilding_their_outlines():
+    for path in FONTS.glob("*.woff2"):
+        if path.stat().st_size > 30_000:
+            with path.open("rb") as file:
+                tables = woff2.WOFF2Reader(file).tables
+                assert not tables["glyf"].transformed, path.name
