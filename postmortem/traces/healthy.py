@@ -35,7 +35,8 @@ def similar_healthy(trace: Trace, count: int = 5) -> list[Trace]:
                 facet = columns.facet(name)
                 alike &= facet.codes == (facet.values.index(value) if value in facet.values else -2)
         keys = _latest(columns, np.flatnonzero(alike))
-        found = _healthy(incident, sorted(Trace.objects.filter(pk__in=keys), key=lambda one: keys.index(one.pk)))
+        rows = Trace.objects.in_bulk(keys)
+        found = _healthy(incident, [rows[key] for key in keys if key in rows])
         if found:
             return sorted(found, key=lambda other: -likeness(trace.input_preview, other.input_preview))[:count]
     return []
