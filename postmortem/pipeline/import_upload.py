@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from django.conf import settings
 
 from postmortem.accounts.models import Person
+from postmortem.attribution.wording import plural
 from postmortem.incidents.models import Incident
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.models import Run
@@ -42,9 +43,9 @@ def import_at_once(
 
 def said_of_import(done: EvidenceImport) -> str:
     """What an import of a file brought, in sentences."""
-    said = [f"{done.trace_count:,} traces, {done.score_count:,} scores."]
+    said = [f"{plural(done.trace_count, 'trace')}, {plural(done.score_count, 'score')}."]
     if done.left_out:
-        said.append(f"{done.left_out:,} rows left out. {done.faults[0][1] if done.faults else ''}".strip())
+        said.append(f"{plural(done.left_out, 'row')} left out. {done.faults[0][1] if done.faults else ''}".strip())
     return " ".join([*said, *done.notes])
 
 
@@ -66,7 +67,7 @@ def import_upload(run: Run, progress: Progress) -> str:
     progress.save(text=f"Reading {filename[:80]}; nothing is stored yet.", cursor=cursor)
     stored = StoredFile(upload)
     how: dict[str, Any] = {
-        "max_bytes": asked["max_bytes"], "keep_good": asked["keep_good"], "watch": _watch(progress, stored)
+        "max_bytes": asked["max_bytes"], "keep_good": asked["keep_good"], "watch": _watch(progress, stored, filename)
     }  # fmt: skip
     with stored.buffered() as file:
         taking = take_table(file, filename, mapping=mapping, **how) if mapping else take_file(file, filename, **how)
@@ -75,7 +76,9 @@ def import_upload(run: Run, progress: Progress) -> str:
 
             def save(place: dict[str, Any], seen: int) -> None:
                 progress.pause()
-                progress.save(text="Storing traces.", done=seen, total=total, cursor=cursor | {"place": place})
+                progress.save(
+                    text=f"Storing traces of {filename[:80]}.", done=seen, total=total, cursor=cursor | {"place": place}
+                )
 
             done = store_in_pieces(
                 incident=run.incident, by=run.started_by, taken=taken, place=cursor["place"], save=save,
@@ -88,7 +91,7 @@ def import_upload(run: Run, progress: Progress) -> str:
     return f"{filename}: {said_of_import(done)}"
 
 
-def _watch(progress: Progress, stored: StoredFile) -> Callable[[], None]:
+def _watch(progress: Progress, stored: StoredFile, filename: str) -> Callable[[], None]:
     """Says how far the reading is, and learns whether it should stop."""
     said = 0.0
 
@@ -98,7 +101,8 @@ def _watch(progress: Progress, stored: StoredFile) -> Callable[[], None]:
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()
             read, size = stored.furthest, stored.size
-            text = "MB are read; nothing is stored yet." if read < size else "MB are read. Putting traces together."
+            what = f"Megabytes of {filename[:80]} are read"
+            text = f"{what}; nothing is stored yet." if read < size else f"{what}. Putting its traces together."
             progress.save(text=text, done=-(-read // _MEGABYTE), total=-(-size // _MEGABYTE))
 
     return watch

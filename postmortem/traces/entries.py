@@ -166,7 +166,8 @@ class Entries:
         if not self._any_table and (not {"id", "traceId", "trace_id"} & set(names) or len(names) < 2):
             raise UserError(
                 f"{what} is neither JSON nor a Langfuse table export: its first line names no id column. "
-                "Upload a trace download, a table export or traces.jsonl."
+                "Upload a trace download, a table export or traces.jsonl; a table of your own make needs its columns "
+                "mapped."
             )
         named = [name for name in names if name]
         if twice := next((name for place, name in enumerate(named) if name in named[:place]), ""):

@@ -45,6 +45,6 @@ class Command(BaseCommand):
                 )
             self.stdout.write(f"{line}.")
             if outcome.left_out:
-                self.stdout.write(f"{outcome.left_out:,} entries left out:")
+                self.stdout.write(f"{outcome.left_out:,} {'entry' if outcome.left_out == 1 else 'entries'} left out:")
                 for _, sentence in outcome.faults:
                     self.stdout.write(f"  {sentence}")

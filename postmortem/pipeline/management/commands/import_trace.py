@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from postmortem.accounts.models import Person
+from postmortem.attribution.wording import plural
 from postmortem.incidents.models import Incident
 from postmortem.pipeline import services
 from postmortem.pipeline.acting import acting_person, add_by_argument, clear_errors, finish_run, incident_for
@@ -58,10 +59,10 @@ class Command(BaseCommand):
         if isinstance(done, Run):  # a large file: should this process die, any worker goes on
             finish_run(done, self.stdout.write)
             return
-        self.stdout.write(f"{done.trace_count:,} new traces with {done.score_count:,} scores.")
+        self.stdout.write(f"{plural(done.trace_count, 'new trace')} with {plural(done.score_count, 'score')}.")
         for note in done.notes:
             self.stdout.write(note)
         if done.left_out:
-            self.stdout.write(f"{done.left_out:,} rows left out:")
+            self.stdout.write(f"{plural(done.left_out, 'row')} left out:")
             for _, sentence in done.faults:
                 self.stdout.write(f"  {sentence}")
