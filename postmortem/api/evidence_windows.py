@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from postmortem.api.base import IncidentView
 from postmortem.api.evidence import RunSerializer
 from postmortem.pipeline import services
+from postmortem.pipeline.read_texts import MOST_AT_ONCE
 from postmortem.traces.models import Connection
 from postmortem.traces.sources import SCORE_OPERATORS
 
@@ -70,4 +71,24 @@ class PullAgainView(IncidentView):
         """Starts a run that reads what no import with the same filters has covered yet."""
         found = self.found(self.incident.evidence_imports.select_related("connection"), pk=pk)
         run = services.start_pull_again(incident=self.incident, by=self.person, evidence_import=found)
+        return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
+
+
+class TextsSerializer(serializers.Serializer):
+    """Which traces are to be read whole, by their ids here."""
+
+    traces = serializers.ListField(child=serializers.IntegerField(), min_length=1, max_length=MOST_AT_ONCE)
+
+
+class ReadTextsView(IncidentView):
+    """Texts of traces that a window brought without."""
+
+    serializer_class = TextsSerializer
+
+    @extend_schema(request=TextsSerializer, responses={202: RunSerializer})
+    def post(self, request: Request, number: str) -> Response:
+        """Starts a run that reads them whole; their facts stay."""
+        found = self.incident.traces.filter(pk__in=self.body(TextsSerializer)["traces"])
+        traces = list(found.select_related("evidence_import").order_by("pk"))
+        run = services.start_reading_texts(incident=self.incident, by=self.person, traces=traces)
         return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)

@@ -51,6 +51,7 @@ _incident_patterns = [
     _at("timeline/<int:pk>/", timeline.NoteView, "timeline-note"),
     _at("evidence/", evidence.EvidenceView, "evidence"),
     _at("evidence/link/", evidence.LinkImportView, "evidence-link"),
+    _at("evidence/texts/", evidence_windows.ReadTextsView, "evidence-texts"),
     _at("evidence/window/", evidence_windows.WindowImportView, "evidence-window"),
     _at("evidence/imports/<int:pk>/again/", evidence_windows.PullAgainView, "evidence-again"),
     _at("evidence/file/", evidence.FileImportView, "evidence-file"),

@@ -26,7 +26,16 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.services import refuse_published
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
-from postmortem.pipeline import attribute, draft, import_changes, import_evidence, import_upload, prepare, render
+from postmortem.pipeline import (
+    attribute,
+    draft,
+    import_changes,
+    import_evidence,
+    import_upload,
+    prepare,
+    read_texts,
+    render,
+)
 from postmortem.pipeline.deliver import deliver_due
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import LEASE, Cancelled, Interrupted, LeaseLost, Progress, heartbeat
@@ -49,6 +58,7 @@ STAGES: Mapping[str, tuple[Callable[[Run, Progress], str], Capability]] = {
     Run.Kind.IMPORT_LINK: (import_evidence.import_link, Capability.IMPORT),
     Run.Kind.IMPORT_WINDOW: (import_evidence.import_window, Capability.IMPORT),
     Run.Kind.IMPORT_FILE: (import_upload.import_upload, Capability.IMPORT),
+    Run.Kind.READ_TEXTS: (read_texts.read_texts, Capability.IMPORT),
     Run.Kind.IMPORT_PROMPTS: (import_changes.pull_prompts, Capability.IMPORT),
     Run.Kind.ATTRIBUTE: (attribute.attribute_incident, Capability.REVIEW),
     Run.Kind.DRAFT: (draft.draft_text, Capability.REVIEW),

@@ -16,6 +16,7 @@ class Run(models.Model):
         IMPORT_LINK = "import_link", "Import a trace link and its window"
         IMPORT_WINDOW = "import_window", "Import the window"
         IMPORT_FILE = "import_file", "Import a file"
+        READ_TEXTS = "read_texts", "Read texts of traces"
         IMPORT_PROMPTS = "import_prompts", "Pull prompt versions"
         ATTRIBUTE = "attribute", "Attribution"
         RENDER = "render", "Document"

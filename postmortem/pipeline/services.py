@@ -1,5 +1,6 @@
 """What people start: each puts one run into the queue and returns it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ from postmortem.pipeline.background import ACTIVE, enqueue
 from postmortem.pipeline.import_upload import import_at_once, upload_payload
 from postmortem.pipeline.metric_case import check_groups
 from postmortem.pipeline.models import Run
+from postmortem.pipeline.read_texts import MOST_AT_ONCE
 from postmortem.pipeline.render import finished_rendering, render_payload
 from postmortem.report.draft_settings import drafting_settings
 from postmortem.report.models import Report
@@ -23,7 +25,7 @@ from postmortem.traces.kept_uploads import forget_upload, keep_upload, open_uplo
 from postmortem.traces.links import TraceLink, parse_link
 from postmortem.traces.mapped import TableMapping
 from postmortem.traces.metric_cells import GRANULARITIES
-from postmortem.traces.models import Connection, EvidenceImport, Upload
+from postmortem.traces.models import Connection, EvidenceImport, Trace, Upload
 from postmortem.traces.services import connection_for_link
 from postmortem.traces.sources import query_of
 
@@ -152,6 +154,16 @@ def start_pull_again(*, incident: Incident, by: Person, evidence_import: Evidenc
     if kind == EvidenceImport.Kind.QUERY:
         payload["asked"] = evidence_import.asked
     return enqueue(incident=incident, by=by, kind=Run.Kind.IMPORT_WINDOW, payload=payload)
+
+
+def start_reading_texts(*, incident: Incident, by: Person, traces: Sequence[Trace]) -> Run:
+    """Read traces whole that a window brought without their texts. Raises UserError when no server can be asked."""
+    asked = [trace.pk for trace in traces if trace.evidence_import.connection_id is not None]
+    if not asked:
+        raise UserError("These traces came from no server that could be asked; what was imported of them is all.")
+    if len(asked) > MOST_AT_ONCE:
+        raise UserError(f"At most {MOST_AT_ONCE} traces are read whole at once.")
+    return enqueue(incident=incident, by=by, kind=Run.Kind.READ_TEXTS, payload={"traces": asked})
 
 
 def start_prompt_pull(*, incident: Incident, by: Person, connection: Connection) -> Run:

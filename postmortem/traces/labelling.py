@@ -35,6 +35,13 @@ def label_counts(incident: Incident) -> dict[str, tuple[int, int]]:
     return found
 
 
+def sample_to_label(incident: Incident, place: int, count: int) -> list[Trace]:
+    """The traces at `place` and behind it, each once, with their imports: what will be asked next."""
+    places = range(place, place + count)
+    keys = {trace.pk for one in places if (trace := next_to_label(incident, one)) is not None}
+    return list(Trace.objects.filter(pk__in=keys).select_related("evidence_import").order_by("pk"))
+
+
 def next_to_label(incident: Incident, place: int) -> Trace | None:
     """The trace at `place` (from 0) of the sample, skipping what is labelled; None when all are.
 

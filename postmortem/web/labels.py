@@ -12,17 +12,21 @@ from postmortem.attribution.labels import label_levels
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
-from postmortem.traces.labelling import label_counts, label_history, next_to_label
+from postmortem.pipeline import services as pipeline
+from postmortem.pipeline.models import Run
+from postmortem.traces.labelling import label_counts, label_history, next_to_label, sample_to_label
 from postmortem.traces.labels import label_trace, withdraw_label
 from postmortem.traces.models import Trace
 from postmortem.traces.reading import masked_reading
 from postmortem.traces.signals import LABEL
 from postmortem.traces.tree import flatten
+from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.workspace import open_incident, render_stage
 
 _SHOWN = 6_000
 _STEPS = 12
 _HISTORY = 12
+_TEXTS_AHEAD = 40
 
 
 @require_GET
@@ -58,6 +62,24 @@ def withdraw(request: HttpRequest, number: str, pk: int) -> HttpResponse:
     except UserError as error:
         refused = str(error)
     return _after(request, incident, trace, refused, again=trace if newest else None)
+
+
+@require_POST
+def read_texts(request: HttpRequest, number: str) -> HttpResponse:
+    """Have the texts read of one trace, or of those that the sample asks for next."""
+    incident = open_incident(request, number, Capability.IMPORT)
+    chosen = request.POST.get("trace", "")
+    if chosen.isdecimal() and len(chosen) < 19:
+        found = incident.traces.select_related("evidence_import").filter(pk=int(chosen))
+        back = reverse("trace-detail", args=[number, int(chosen)])
+    else:
+        found = sample_to_label(incident, _place(request), _TEXTS_AHEAD)
+        back = f"{reverse('label', args=[number])}?place={_place(request)}"
+    try:
+        pipeline.start_reading_texts(incident=incident, by=request.user, traces=list(found))
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect(back)
 
 
 def _after(
@@ -96,6 +118,8 @@ def _render(request: HttpRequest, incident: Incident, *, refused: str = "", agai
     }
     if trace:
         context |= _texts(trace)
+        context["could_read"] = trace.evidence_import.connection_id is not None
+    context["runs"] = [run_context(request, incident, run) for run in shown_runs(incident, (Run.Kind.READ_TEXTS,))]
     if request.htmx and request.htmx.target == "label-card":
         return render_stage(request, "traces/_label_card.html", incident, "evidence", context)
     return render_stage(request, "traces/label.html", incident, "evidence", context)
@@ -118,6 +142,7 @@ def _texts(trace: Trace) -> dict[str, Any]:
 
 urlpatterns = [
     path("incidents/<str:number>/label/", page, name="label"),
+    path("incidents/<str:number>/label/texts/", read_texts, name="read-texts"),
     path("incidents/<str:number>/traces/<int:pk>/label/", label, name="trace-label"),
     path("incidents/<str:number>/traces/<int:pk>/label/withdraw/", withdraw, name="trace-label-withdraw"),
 ]

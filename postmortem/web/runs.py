@@ -21,6 +21,7 @@ _STAGE_OF = {
     Run.Kind.IMPORT_LINK: "evidence",
     Run.Kind.IMPORT_WINDOW: "evidence",
     Run.Kind.IMPORT_FILE: "evidence",
+    Run.Kind.READ_TEXTS: "label",
     Run.Kind.IMPORT_PROMPTS: "changes",
     Run.Kind.ATTRIBUTE: "attribution",
     Run.Kind.RENDER: "report",

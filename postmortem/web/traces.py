@@ -16,6 +16,7 @@ from postmortem.changes.versions import version_tuple
 from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
+from postmortem.pipeline.models import Run
 from postmortem.review import services as review
 from postmortem.review.models import Evidence
 from postmortem.traces import reading as readings
@@ -28,6 +29,7 @@ from postmortem.traces.signals import LABEL, SIGNALS
 from postmortem.traces.texts import masked_kinds, unread_count
 from postmortem.traces.tree import ObservationNode, flatten
 from postmortem.web.evidence_form import EvidenceForm
+from postmortem.web.runs import run_context, shown_runs
 from postmortem.web.trace_form import FACET_FILTERS, TraceFilterForm
 from postmortem.web.workspace import open_incident, render_stage
 
@@ -212,7 +214,12 @@ def _detail(
     versions = version_tuple(record, version_records(incident))
     shown = {*FACETS, *(version.facet for version in versions)}
     own = [name for name in sorted(trace.facets) if name not in shown]
+    told = bool(reading and (reading.input or reading.output)) or any(
+        node.observation.input or node.observation.output for node in nodes
+    )
     context |= {
+        "without_texts": not told and not refused and trace.evidence_import.connection_id is not None,
+        "runs": [run_context(request, incident, run) for run in shown_runs(incident, (Run.Kind.READ_TEXTS,))],
         "reading": reading,
         "refused": refused,
         "metadata": _pretty(reading.metadata) if reading and reading.metadata else "",
