@@ -79,7 +79,7 @@ class TestImportChanges:
         assert not Change.objects.exists()
         call_command("import_changes", incident.number, bad, keep_good=True)
         assert said(capsys) == (
-            "bad.jsonl: 1 added, 0 were there already.\n1 entries left out:\n"
+            "bad.jsonl: 1 added, 0 were there already.\n1 entry left out:\n"
             "  bad.jsonl, line 2: this is not JSON; write one change a line as a JSON object."
         )
 

@@ -166,5 +166,5 @@ def test_the_command_reads_a_table_by_a_saved_mapping(incident, person, tmp_path
         call_command(*table, "mine")
     assert not Trace.objects.exists()
     call_command(*table, "mine", "--keep-good")
-    assert "1 rows left out" in capsys.readouterr().out
+    assert "1 row left out" in capsys.readouterr().out
     assert Trace.objects.get().facets == {"segment": "gold"}

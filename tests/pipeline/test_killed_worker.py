@@ -114,7 +114,7 @@ def test_a_file_killed_in_the_middle_goes_on_behind_its_last_piece(environment):
     pieces = run("work", environment, "slow_upload").count("piece")
     assert pieces == (200 - left["traces"]) // 20  # what was committed is not stored again
     end = json.loads(run("state", environment, "slow_upload"))
-    assert "200 traces, 200 scores. 1 rows left out. export.jsonl, line 601" in end.pop("message")
+    assert "200 traces, 200 scores. 1 row left out. export.jsonl, line 601" in end.pop("message")
     assert end == {
         "state": "done", "attempts": 2, "done": 200, "traces": 200, "scores": 200, "told": 200, "imports": 1,
         "uploads": 0, "counted": [200, 200, True], "sha256": hashlib.sha256(file_bytes()).hexdigest(),

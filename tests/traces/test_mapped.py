@@ -271,7 +271,7 @@ class TestPages:
         typed = {"role-0": "id", "role-1": "timestamp", "do": "import", "faults": "skip"}
         page = client.post(reverse("mapping", args=[incident.number, draft.pk]), typed, follow=True).content.decode()
         assert "2 traces" in page
-        assert "1 rows left out" in page
+        assert "1 row left out" in page
         assert "line 3" in page
 
     def test_another_persons_draft_is_not_found(self, client, incident, reviewer):
