@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from postmortem.accounts.models import Role
+from postmortem.attribution.wording import plural
 from postmortem.traces.mapped import ColumnUse, checked_mapping
 from postmortem.traces.models import EvidenceBlob, EvidenceImport, Score, Trace
 from postmortem.traces.selectors import trace_reading
@@ -147,7 +148,7 @@ def test_scores_come_after_their_traces(incident, person, tmp_path, capsys):
     enter("command", incident, person, FIRST, tmp_path)
     for added in (1, 0):
         assert enter("command", incident, person, data, tmp_path) == ""
-        assert f"0 new traces with {added} scores" in capsys.readouterr().out
+        assert f"0 new traces with {plural(added, 'score')}" in capsys.readouterr().out
         assert EvidenceImport.objects.last().notes == [
             "Scores of one trace that is not here were left out; upload the traces first."
         ]
