@@ -44,8 +44,8 @@ def record(
 
 
 @contextmanager
-def undoing(entry: AuditEntry) -> Iterator[None]:
-    """Entries recorded inside say that they undo `entry`."""
+def undoing(entry: AuditEntry | None) -> Iterator[None]:
+    """Entries recorded inside say that they undo `entry`; with None, that they undo nothing."""
     token = _undone.set(entry)
     try:
         yield

@@ -53,6 +53,7 @@ _VERBS = {
     "action.hand_over": "handed over the action", "action.check": "checked the action",
     "action.remind": "reminded of the action", "action.regression": "exported the regression case of",
     "action.plan": "planned the verification of",
+    "review.lapse": "changed what was signed:",
     "review.sign": "signed", "review.unsign": "took back the signature on", "report.publish": "published",
     "meeting.start": "started the meeting", "meeting.move": "moved the meeting on to",
     "meeting.decision": "noted the decision:", "meeting.undecide": "struck the decision:",

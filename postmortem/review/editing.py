@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import transaction
@@ -13,6 +14,10 @@ from postmortem.incidents.permissions import Capability, require
 from postmortem.incidents.states import refuse_published
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
+from postmortem.review.content import ReviewRows
+from postmortem.review.models import SignOff
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
 @contextmanager
@@ -26,7 +31,42 @@ def editing(
     require(by, capability, incident, layer)
     with transaction.atomic():
         hold_open(incident)
+        with telling_lapses(incident, by):
+            yield
+
+
+@contextmanager
+def telling_lapses(incident: Incident, by: Person) -> Iterator[None]:
+    """Tell every page and the history whose signatures stand on other content after what is done inside.
+
+    Two queries where nobody has signed.
+    """
+    if _inside.get():
         yield
+        return
+    token = _inside.set(True)
+    try:
+        standing = {row.pk: row.content_sha256 for row in _standing(incident)}
+        yield
+        if standing:
+            still = {row.pk for row in _standing(incident)}
+            for row in incident.sign_offs.select_related("signed_by").filter(pk__in=standing.keys() - still):
+                # Signed again meanwhile is no lapse.
+                if row.content_sha256 == standing[row.pk]:
+                    signed = f"{row.get_layer_display() or 'the whole review'}, by {row.signed_by.name}"
+                    with audit.undoing(None):  # it only follows from the step, also where that takes another back
+                        log_edit(by, incident, "review.lapse", signed, {}, {}, row.pk)
+    finally:
+        _inside.reset(token)
+
+
+def _standing(incident: Incident) -> list[SignOff]:
+    """Signatures whose content is as it was signed."""
+    rows = list(incident.sign_offs.all())
+    if not rows:
+        return []
+    content = ReviewRows.load(incident)
+    return [row for row in rows if content.content_hash(row.layer) == row.content_sha256]
 
 
 def hold_open(incident: Incident, *fields: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Texts that several people write at the same time: saved as they type, merged, never overwritten in silence."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from postmortem.incidents.models import Incident
 from postmortem.incidents.permissions import Capability, require
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.lib.layers import LAYERS
-from postmortem.review.editing import hold_open
+from postmortem.review.editing import hold_open, telling_lapses
 from postmortem.review.merging import merge_texts
 from postmortem.review.models import ChecklistAnswer, SharedText, TextVersion
 from postmortem.review.question_sets import question_set, version_of
@@ -113,7 +114,10 @@ def save_text(*, incident: Incident, by: Person, key: str, base: str, text: str,
         if merged == stored.text:
             return stored
         _keep_version(incident, key, stored.text, merged, by, through_here=row is not None and row.text == stored.text)
-        written = _write(incident, key, row, merged, by, save_id)
+        # Of all shared texts only notes stand in what a lead signs.
+        lapses = telling_lapses(incident, by) if kind == "note" else nullcontext()
+        with lapses:
+            written = _write(incident, key, row, merged, by, save_id)
         announce(incident.number, f"text {key}")
     return TextState(key, merged, written.revision, by.name, written.updated_at)
 

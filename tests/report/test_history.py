@@ -334,7 +334,8 @@ EVENTS = {
     "incident.create", "incident.publish", "incident.reopen", "action.check", "action.remind", "action.regression",
     "report.publish", "report.email", "share.create", "share.open", "share.revoke", "replay.export", "replay.results",
     "text.accept", "text.draft",
-    "run.start", "run.cancel", "run.retry", "evidence.mapped", "changes.import", "changes.delete", "changes.raw",
+    "review.lapse", "run.start", "run.cancel", "run.retry",
+    "evidence.mapped", "changes.import", "changes.delete", "changes.raw",
     "manifest.import", "manifest.delete", "meeting.start", "meeting.move", "meeting.resume", "meeting.concern",
 }  # fmt: skip
 OF_NO_INCIDENT = ("person.", "team.", "checklist.", "branding.", "delivery.", "drafting.", "feed.", "mapping.")
@@ -347,3 +348,37 @@ def test_every_recorded_change_of_the_record_has_a_way_back():
     assert {"edge.update", "annex.edit", "timeline.mark", "action.status", "meeting.end"} <= found
     edits = {word for word in found if word not in EVENTS and not word.startswith(OF_NO_INCIDENT)}
     assert edits - set(WAYS) == set()
+
+
+def test_changing_what_was_signed_is_told_once_and_by_whom(incident, helen):
+    make_participant(incident, helen, "layer_lead", "prompt")
+    ana = make_person("Ana Costa")
+    question = next(iter(load_checklist().sections[Layer.PROMPT])).id
+    review.answer_question(incident=incident, by=helen, question_id=question, value="yes", note="Seen")
+    review.add_evidence(incident=incident, by=helen, layer="prompt", direction="for", text="Slow answers")
+    review.decide_verdict(incident=incident, by=helen, layer="prompt", value="in", reason="It moved")
+    review.sign_off(incident=incident, by=helen, layer="prompt")
+    review.add_evidence(incident=incident, by=ana, layer="model", direction="for", text="Of another layer")
+    assert last(incident).action == "evidence.add"
+    review.add_evidence(incident=incident, by=ana, layer="prompt", direction="against", text="Not everywhere")
+    (told,) = history(incident, kind="signatures", person=ana).lines
+    assert (told.words, told.subject) == ("changed what was signed:", "Prompt, by Helen Lindqvist")
+    assert not told.may_undo
+    review.add_evidence(incident=incident, by=ana, layer="prompt", direction="against", text="Nor at night")
+    assert len(history(incident, kind="signatures", person=ana).lines) == 1
+    pieces = [
+        AuditEntry.objects.get(action="evidence.add", subject=text) for text in ("Nor at night", "Not everywhere")
+    ]
+    for piece in pieces:
+        undo(entry=piece, incident=incident, by=ana)
+    removal = last(incident)
+    assert removal.action == "evidence.remove", "the signature stands again"
+    undo(entry=removal, incident=incident, by=ana)
+    assert last(incident).action == "review.lapse" and last(incident).undoes is None
+    undo(entry=pieces[1], incident=incident, by=ana)
+    assert last(incident).action == "evidence.remove", "what was done again can be undone again"
+    told = len(history(incident, kind="signatures", person=ana).lines)
+    save_text(incident=incident, by=ana, key=f"note.{question}", base="Seen", text="Seen twice")
+    assert len(history(incident, kind="signatures", person=ana).lines) == told + 1
+    save_text(incident=incident, by=ana, key="incident.summary", base="", text="Of no layer")
+    assert len(history(incident, kind="signatures", person=ana).lines) == told + 1
