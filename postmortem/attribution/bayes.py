@@ -18,9 +18,9 @@ EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in st
 SIDE_EFFECT_VARIANCE = 0.04**2  # every change may move the signal a little without being the cause
 MEDIAN_CHI_SQUARE = 0.4549364
 MISFIT_SHARE = 0.2
-# Bayes factors that allow for side effects, misfit and restless days are a little too timid: over 1,256 simulated
-# incidents what they called 0.61 was true 0.69 of the time. So prior × Bayes factor is raised to this power.
-SHARPNESS = 1.1
+# Bayes factors that allow for side effects, misfit and restless days are a little too timid: over 800 simulated
+# incidents what they called 0.4 to 0.8 at power 1.1 was true 0.1 more often. So prior × Bayes factor is raised to this.
+SHARPNESS = 1.2
 _TINY_INFORMATION = 1e-6
 _MAX_SWEEPS = 60
 

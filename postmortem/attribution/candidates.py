@@ -185,7 +185,7 @@ def _forms(
         for column in clock_shares(change, columns.cells, [hours * 3600.0 for hours in LAG_HOURS]):
             forms.append((column, LAGS_SHARE / len(LAG_HOURS)))
         main -= LAGS_SHARE
-    elif not _agrees_with_clock(base, clock := clock_shares(change, columns.cells, [0.0])[0]):
+    elif not _agrees_with_clock(base, clock := _by_the_clock(change, columns, base)):
         # A version may be lost on the way, or replaced by a later one that does not hold it.
         forms.append((clock, CLOCK_SHARE))
         main -= CLOCK_SHARE
@@ -200,6 +200,21 @@ def _forms(
             forms.append((base * (home.codes == code), LOST_SCOPE_SHARE / len(home.values)))
         main -= LOST_SCOPE_SHARE
     return [(base, main), *forms]
+
+
+def _by_the_clock(change: ChangeRecord, columns: Columns, base: Floats) -> Floats:
+    """Who ran on a versioned change when its log says.
+
+    While it is rolled out, a trace on its version or an earlier one tells for itself whether it ran on it; a share that
+    merely grows would take the blame for whatever else grew in those hours. One on a later version does not tell.
+    """
+    clock = clock_shares(change, columns.cells, [0.0])[0]
+    facet = columns.facets.get(change.facet or "")
+    if facet is None:
+        return clock
+    own = facet.values.index(change.to_version) if change.to_version in facet.values else -2
+    tells = (base <= 0.0) | (facet.codes == own)
+    return np.where((clock > 0.0) & (clock < 1.0) & tells, base, clock)
 
 
 def _agrees_with_clock(base: Floats, clock: Floats) -> bool:
