@@ -6,6 +6,7 @@ moved is no difference. Times and hashes of the making of a version are not cont
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import isclose
 from typing import Any
 
 MOST = 300
@@ -55,7 +56,7 @@ def difference_section(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[s
 
 
 def _compare(section: str, what: str, key: str, old: Any, new: Any) -> Iterator[Difference]:
-    if old == new or key in _IGNORED:
+    if old == new or key in _IGNORED or _is_rounding(old, new):
         return
     if key in {"sign_off", "facilitator_sign_off"}:
         before, after = (f"signed by {one['name']}" if one else "not signed" for one in (old, new))
@@ -69,6 +70,11 @@ def _compare(section: str, what: str, key: str, old: Any, new: Any) -> Iterator[
         yield from _rows(section, what, key, old, new)
     else:
         yield Difference(section, what or section, _text(old), _text(new))
+
+
+def _is_rounding(old: Any, new: Any) -> bool:
+    """Sums in another order differ in their last digits; nobody changed anything."""
+    return isinstance(old, float) and isinstance(new, float) and isclose(old, new, rel_tol=1e-9)
 
 
 def _rows(section: str, what: str, key: str, old: list[Any], new: list[Any]) -> Iterator[Difference]:
@@ -96,6 +102,8 @@ def _label(key: str, row: tuple[str, ...], one: Mapping[str, Any]) -> str:
         return str(one.get("text", row[0]))[:80]
     if key == "layers":
         return row[0].capitalize()
+    if key == "timeline":
+        return " ".join(part for part in (row[0][:16].replace("T", " "), row[1]) if part)
     if key in ("evidence_for", "evidence_against"):
         return _words(key)
     return " ".join(part for part in row if part)[:120]
@@ -115,7 +123,7 @@ def _text(value: Any) -> str:
         return _text("; ".join(f"{_words(str(name))} {_text(one)}" for name, one in value.items() if one))
     if isinstance(value, list):
         return _text(", ".join(_text(one) for one in value))
-    text = str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
 
 

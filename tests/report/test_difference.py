@@ -27,7 +27,16 @@ def test_equal_records_do_not_differ_whatever_their_order(record):
     for part in ("actions", "changes", "timeline", "factors"):
         other[part].reverse()
     other["code_version"], other["publication"] = "9.9", {}
+    for one in other["changes"]:
+        one["exposed_share"] *= 1 + 1e-12
     assert differences(record, other) == []
+
+
+def test_a_row_of_the_timeline_is_named_by_its_minute(record):
+    other = copy.deepcopy(record)
+    gone = other["timeline"].pop(2)
+    (one,) = differences(record, other)
+    assert one.what == f"{gone['at'][:10]} {gone['at'][11:16]} {gone['source']}" and one.before == gone["text"]
 
 
 def test_fields_rows_and_signatures_are_told_apart(record):
