@@ -10,7 +10,7 @@ _UNSHOWABLE = re.compile(
 _MOST_CHARACTERS = 20_000
 _RAW_IMAGE = re.compile(r"!\[")
 _OTHER_LINK = re.compile(r"\]\(\s*(?!https?://|mailto:)[^)\s]*", re.IGNORECASE)
-_REFERENCE = re.compile(r"^(\s{0,3}\[[^\]]+\]:).*$", re.MULTILINE)
+_REFERENCE = re.compile(r"^(\s{0,3}\[[^\]\n]{1,400}\]:).*$", re.MULTILINE)
 
 
 def harmless(value: Any) -> Any:

@@ -39,13 +39,19 @@ ATTACKS = (
 _KEPT = {
     "schema", "layer", "kind", "number", "verdict", "proposed", "status", "role", "worse", "rollout", "state", "unit",
     "key", "value", "sha256", "content_sha256", "inputs_sha256", "id", "change", "changes", "cuts", "cause", "effect",
-    "severity", "due_on", "facet",
+    "severity", "due_on", "facet", "answer",
 }  # fmt: skip
 
 
 def hostile_record(*, field_bytes: int, entries: int) -> dict:
     """The sample with every free text an attack, one field of `field_bytes`, and `entries` on the timeline."""
     record = json.loads(SAMPLE.read_text())
+    number = {"label": "With it", "estimate": -0.1, "interval": [-0.2, -0.1], "count": 9, "unit": "share",
+              "signed": True}  # fmt: skip
+    record["finding"]["result"]["patterns"] = [
+        {"number": 1, "pattern": "churn", "title": "Churn", "layer": "retrieval", "answer": "match",
+         "sentence": "It moved.", "numbers": [number], "missing": ["a recall probe"], "traces": ["trace-1"]}
+    ]  # fmt: skip
     count = iter(range(10_000_000))
 
     def poison(value: object, key: str = "") -> object:
@@ -95,11 +101,15 @@ def main() -> None:
     sys.stderr.write("WATCHING\n")
     sys.stderr.flush()
     found = {}
-    for view in VIEWS:
-        for form in FORMATS:
-            begun = time.perf_counter()
-            data = make_document(record, view=view, form=form, version=1, sha256="ab" * 32).data
-            found[f"{view}.{form}"] = [len(data), round(time.perf_counter() - begun, 2), b"root:" in data]
+    wanted = [(view, form, "internal") for view in VIEWS for form in FORMATS]
+    for view, form, audience in [*wanted, *(("full", form, "external") for form in FORMATS if form != "pdf")]:
+        begun = time.perf_counter()
+        data = make_document(record, view=view, form=form, version=1, sha256="ab" * 32, audience=audience).data
+        found[f"{view}.{form}" if audience == "internal" else f"{audience}.{view}.{form}"] = [
+            len(data),
+            round(time.perf_counter() - begun, 2),
+            b"root:" in data,
+        ]
     watching[0] = False
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(json.dumps({"seen": seen, "documents": found, "peak_mb": round(peak)}))

@@ -88,6 +88,13 @@ def test_the_failure_patterns_stand_in_the_full_report_with_their_numbers(record
     assert b"Failure patterns" not in make_document(record, view="brief", form="html", version=1, sha256="").data
 
 
+@pytest.mark.parametrize("piece", ["x[<", "[x](y", "a.b-", "[\n", "www.[", "a@b-"])
+def test_megabytes_of_half_a_link_are_searched_in_one_pass(record, piece):
+    long = copy.deepcopy(record)
+    long["text"]["impact"] = piece * (2_000_000 // len(piece)) + " priya@example.org"
+    assert for_outside(long)["text"]["impact"].endswith("[e-mail left out]")
+
+
 def test_the_record_itself_is_not_touched(record):
     before = copy.deepcopy(record)
     for_outside(record)
