@@ -13,6 +13,11 @@ window.addEventListener("beforeunload", (event) => {
   if (changed.size) event.preventDefault();
 });
 
+// What is typed into a search is asked for already; leaving the field must not ask again and take the focus away.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("form[hx-get] input[type=search]")) event.stopPropagation();
+}, true);
+
 // Keyboard: "/" search, "?" help, g + letter for stages, j and k between items, 1 2 3 to choose in the current item.
 let prefix = "";
 const items = () => [...document.querySelectorAll("[data-item]")];

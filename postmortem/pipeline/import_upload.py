@@ -67,8 +67,11 @@ def import_upload(run: Run, progress: Progress) -> str:
     progress.save(text=f"Reading {filename[:80]}; nothing is stored yet.", cursor=cursor)
     stored = StoredFile(upload)
     how: dict[str, Any] = {
-        "max_bytes": asked["max_bytes"], "keep_good": asked["keep_good"], "watch": _watch(progress, stored, filename)
-    }  # fmt: skip
+        "max_bytes": asked["max_bytes"],
+        "keep_good": asked["keep_good"],
+        "watch": _watch(progress, stored, filename),
+        "digest": (upload.sha256, upload.size_bytes),
+    }
     with stored.buffered() as file:
         taking = take_table(file, filename, mapping=mapping, **how) if mapping else take_file(file, filename, **how)
         with taking as taken:

@@ -113,12 +113,14 @@ def take_file(
     any_table: bool = False,
     with_observations: bool = False,
     watch: Watch = lambda: None,
+    digest: tuple[str, int] | None = None,
 ) -> Iterator[Taken]:
     """Read a file that can be read twice. With `keep_good` faults are counted and left out, else the first refuses it.
 
     `rows_of_entry` and `any_table` read a table that a person has mapped; its own bytes are kept beside what was read.
     `watch` is called again and again meanwhile; what it raises ends the reading. The same bytes with the same bounds
-    give traces and pages in the same order, in any process. Raises UserError naming file, line and field.
+    give traces and pages in the same order, in any process. `digest` is the file's SHA-256 and size where they are
+    known. Raises UserError naming file, line and field.
     """
     what = PurePath(filename).name[:80] or "The file"
     taken = Taken(what, keep_good=keep_good)
@@ -132,7 +134,7 @@ def take_file(
             if is_table or any_table:
                 pages.add_original(_pieces(file))
             _make_traces(taken, watched(rows, watch), with_observations=with_observations)
-            taken.sha256, taken.size, taken.pages = *_digest(file), pages
+            taken.sha256, taken.size, taken.pages = *(digest or _digest(file)), pages
             yield taken
         finally:
             for part in (rows, pages, taken):

@@ -48,6 +48,7 @@ def take_table(
     keep_good: bool,
     max_bytes: int | None = None,
     watch: Watch = lambda: None,
+    digest: tuple[str, int] | None = None,
 ) -> AbstractContextManager[Taken]:
     """`take_file` of a mapped table; its own bytes are kept beside what was read.
 
@@ -56,6 +57,7 @@ def take_table(
     """
     return take_file(
         file, filename, max_bytes=max_bytes or settings.IMPORT_MAX_FILE_BYTES, keep_good=keep_good, watch=watch,
+        digest=digest,
         rows_of_entry=MappedRows(mapping, PurePath(filename).name[:80] or "The file"), any_table=True,
     )  # fmt: skip
 
