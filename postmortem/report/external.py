@@ -99,7 +99,8 @@ class _Rules:
         return instead
 
     def text(self, text: str) -> str:
-        text = _LINK.sub(lambda found: self.drop("links", found[1] or "[link left out]"), text)
+        # A draft's record still holds choices of the database, which are texts of a kind of their own.
+        text = _LINK.sub(lambda found: self.drop("links", found[1] or "[link left out]"), str(text))
         text = _MAIL.sub(lambda _: self.drop("e-mail addresses", "[e-mail left out]"), text)
         if self.names:
             text = self.names.sub(lambda found: self.drop("names of people", self.parts[found[0]]), text)
