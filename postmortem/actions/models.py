@@ -3,7 +3,9 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Replace, Trim
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from postmortem.accounts.models import Person
@@ -12,6 +14,14 @@ from postmortem.actions.verification import COMPARISONS, OUTCOMES
 from postmortem.incidents.models import Incident
 from postmortem.lib.layers import LAYER_CHOICES
 from postmortem.review.models import ContributingFactor
+
+
+def _says_something(field: str) -> Q:
+    """Blanks, tabs and line breaks alone say nothing."""
+    words: models.Expression | models.F = models.F(field)
+    for blank in "\t\n\r":
+        words = Replace(words, Value(blank), Value(""), output_field=models.TextField())
+    return ~Q(Exact(Trim(words, output_field=models.TextField()), Value("")))
 
 
 class ActionItem(models.Model):
@@ -53,8 +63,8 @@ class ActionItem(models.Model):
         ordering: ClassVar = ["due_on", "number"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["incident", "number"], name="action_number_once"),
-            models.CheckConstraint(condition=~Q(title=""), name="action_has_title"),
-            models.CheckConstraint(condition=~Q(verification=""), name="action_has_verification"),
+            models.CheckConstraint(condition=_says_something("title"), name="action_has_title"),
+            models.CheckConstraint(condition=_says_something("verification"), name="action_has_verification"),
         ]
 
     def __str__(self) -> str:

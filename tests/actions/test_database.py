@@ -52,11 +52,12 @@ class TestNotNull:
             insert(**{column: None})
         assert sentence in explain(caught.value) and not ActionItem.objects.exists()
 
+    @pytest.mark.parametrize("words", ["", "  ", " \t\r\n "])
     @pytest.mark.parametrize("column", ["title", "verification"])
-    def test_empty_words_are_refused(self, column):
+    def test_empty_words_are_refused(self, column, words):
         make_person()
         with pytest.raises(IntegrityError):
-            insert(**{column: ""})
+            insert(**{column: words})
 
     @pytest.mark.parametrize("column", ["owner_id", "due_on", "verification"])
     def test_null_by_update_is_refused(self, column):
