@@ -9,6 +9,7 @@ from django.conf import settings
 from postmortem.accounts.models import Person
 from postmortem.attribution.wording import plural
 from postmortem.incidents.models import Incident
+from postmortem.lib.collector import seldom_collecting
 from postmortem.lib.errors import UserError
 from postmortem.pipeline.models import Run
 from postmortem.pipeline.progress import Progress
@@ -72,7 +73,7 @@ def import_upload(run: Run, progress: Progress) -> str:
         "watch": _watch(progress, stored, filename),
         "digest": (upload.sha256, upload.size_bytes),
     }
-    with stored.buffered() as file:
+    with seldom_collecting(), stored.buffered() as file:
         taking = take_table(file, filename, mapping=mapping, **how) if mapping else take_file(file, filename, **how)
         with taking as taken:
             total = taken.trace_count + taken.score_trace_count

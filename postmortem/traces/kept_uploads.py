@@ -2,11 +2,11 @@
 
 import hashlib
 import io
-import zlib
 from collections.abc import Collection
 from datetime import timedelta
 from typing import BinaryIO, cast
 
+import zstandard
 from django.conf import settings
 from django.db import transaction
 
@@ -44,6 +44,7 @@ def keep_upload(*, incident: Incident, by: Person, filename: str, file: BinaryIO
     refuse_published(incident)
     upload = Upload.objects.create(incident=incident, person=by, filename=filename[:200], awaits=awaits)
     found, size, number = hashlib.sha256(), 0, 0
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
     try:
         file.seek(0)
         while piece := file.read(PART_BYTES):
@@ -52,7 +53,7 @@ def keep_upload(*, incident: Incident, by: Person, filename: str, file: BinaryIO
                 limit = settings.IMPORT_MAX_FILE_BYTES / 2**20
                 raise UserError(f"{filename[:80]} has more than {limit:,.0f} MB, the most one file may have; split it.")
             found.update(piece)
-            UploadPart.objects.create(upload=upload, number=number, compressed=zlib.compress(piece, _LEVEL))
+            UploadPart.objects.create(upload=upload, number=number, compressed=compressor.compress(piece))
             number += 1
         if not size:
             raise UserError(f"{filename[:80]} is empty.")
@@ -133,5 +134,5 @@ class StoredFile(io.RawIOBase):
                 raise UserError(f"{self._upload.filename[:80]} is no longer kept; upload it again.")
             while len(self._held) >= _PARTS_HELD:
                 self._held.pop(next(iter(self._held)))
-            self._held[number] = zlib.decompress(bytes(found))
+            self._held[number] = zstandard.decompress(bytes(found), max_output_size=PART_BYTES)
         return self._held[number]

@@ -239,7 +239,7 @@ class UploadPart(models.Model):
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()
-    compressed = models.BinaryField()  # zlib
+    compressed = models.BinaryField()  # Zstandard
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["upload", "number"], name="upload_part_once")]
