@@ -20,8 +20,8 @@ def pattern_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "number": one["number"],
             "title": one["title"],
-            "layer": one["layer"],
-            "glyph": Layer(one["layer"]).glyph,
+            "layer": one["layer"] or "",
+            "glyph": Layer(one["layer"]).glyph if one["layer"] else "",
             "word": _ANSWERS[one["answer"]],
             "css": {"match": "in", "no_match": "out"}.get(one["answer"], "insufficient"),
             "sentence": one["sentence"],

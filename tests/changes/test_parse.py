@@ -198,7 +198,7 @@ BEGIN = b'{"id": "a", "layer": "model", "at": "2026-10-11T08:00:00Z"'
         (BEGIN + b', "summary": "a\\ud800"}', "field “summary” holds a NUL character or half"),
         (BEGIN + b', "summary": "a\\u0000"}', "field “summary” holds a NUL character or half"),
         (BEGIN.decode().encode("utf-16"), "line 1: this is not UTF-8 text"),
-        (gzip.compress(jsonl(*(LINE | {"id": f"c-{n}"} for n in range(50))))[:-20], "damaged inside its gzip"),
+        (gzip.compress(jsonl(*(LINE | {"id": f"c-{n}"} for n in range(50))), mtime=0)[:-20], "damaged inside its gzip"),
         (BEGIN + b', "x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "line 1: this is not JSON"),
     ],
 )

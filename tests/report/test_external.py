@@ -80,8 +80,11 @@ def test_the_copy_counts_what_it_leaves_out_and_names_the_whole_record(record):
 
 
 def test_the_failure_patterns_stand_in_the_full_report_with_their_numbers(record):
+    drift = pattern() | {"number": 5, "title": "Conflated drift", "layer": None}  # the inputs did it: no layer
+    record["finding"]["result"]["patterns"].append(drift)
     for form in ("html", "md"):
         text = make_document(record, view="full", form=form, version=1, sha256="").data.decode().replace("\u00a0", " ")
+        assert "Conflated drift" in text
         assert "Failure patterns looked for" in text and "Quantization slippage" in text and "Found" in text
         assert "tenant initech −20.0 points (−30.0 to −10.0, n 812)" in text
         assert "To log next time: the precision." in text
