@@ -104,12 +104,12 @@ def build_design(
             candidates.append(candidate)
             priors.append(prior)
 
-    news = np.clip((OLD_ALTOGETHER - ran_before) / (OLD_ALTOGETHER - OLD_FROM), 0.0, 1.0)
-    ages = _age_weights(changes, exposures, detected) * news[: len(changes)]
+    newness = np.clip((OLD_ALTOGETHER - ran_before) / (OLD_ALTOGETHER - OLD_FROM), 0.0, 1.0)
+    ages = _age_weights(changes, exposures, detected) * newness[: len(changes)]
     first_seen = [float(columns.seconds[np.argmax(move.column > 0)]) for move in moves]
     # A version that moved without a log entry is a change like any other, and one that skipped the process.
     move_ages = np.array([SILENT_MOVE_FACTOR * _age_weight((detected - first) / 3600.0) for first in first_seen])
-    move_ages *= news[len(changes) :]
+    move_ages *= newness[len(changes) :]
     named = LOGGED_PRIOR / (ages.sum() + move_ages.sum()) if ages.any() or move_ages.any() else 0.0
     for position, change in enumerate(changes):
         if ages[position] == 0:
