@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 
 from postmortem.lib.hashing import canonical_json
 from postmortem.lib.markdown import render_markdown
-from postmortem.report import present
+from postmortem.report import picture_data, present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
 from postmortem.report.branding import DEFAULT_COLOUR
@@ -145,7 +145,7 @@ def _pdf(
         html = with_contents(_with_numbers_held(render_to_string(f"report/{view}.html", context)))
         return render_pdf([html], css, on_page=on_page).data
 
-    data = present.picture_of(record)
+    data = picture_data.picture_of(record)
 
     def tries() -> Iterator[str]:
         for density, cell, most_actions, variant, paragraph in _BRIEF_STEPS:
@@ -188,14 +188,14 @@ def _style_hash(css: str) -> str:
 
 def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha256: str) -> dict[str, Any]:
     text = record["text"]
-    data = present.picture_of(record)
+    data = picture_data.picture_of(record)
     causes = present.causes(record)
     publication = record.get("publication") or {}
     shown = present.hypotheses(record)
     actions = present.actions(record)
     brief = view == "brief"
     headline, lede = present.opening(record)
-    graph = present.graph_of(record) if view == "full" else CausalGraph((), ())
+    graph = picture_data.graph_of(record) if view == "full" else CausalGraph((), ())
     return {
         "view_name": VIEWS[view],
         "incident": record["incident"],
@@ -236,9 +236,9 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "signatures": present.signatures(record),
         "mix": _mix(record),
         "mix_picture": _mix_picture(record) if view == "full" else "",
-        "clocks_picture": _svg(clocks_chart(present.clock_spans(record), variant="print")) if view == "full" else "",
-        "calendar": _svg(present.calendar_of(record)) if view == "full" else "",
-        "calendar_has_start": present.calendar_has_start(record),
+        "clocks_picture": _clocks_picture(record) if view == "full" else "",
+        "calendar": _svg(picture_data.calendar_of(record)) if view == "full" else "",
+        "calendar_has_start": picture_data.calendar_has_start(record),
         "patterns": pattern_rows(record) if view == "full" else [],
         "cut": record.get("cut", ""),
         "contents": view == "full" and _rows(record) >= _CONTENTS_FROM,
@@ -288,6 +288,10 @@ def _rows(record: Mapping[str, Any]) -> int:
     """About how long a full report gets."""
     pieces = sum(len(layer["evidence_for"]) + len(layer["evidence_against"]) for layer in record["layers"])
     return pieces + sum(len(record[part]) for part in ("changes", "actions", "timeline", "factors"))
+
+
+def _clocks_picture(record: Mapping[str, Any]) -> str:
+    return _svg(clocks_chart(picture_data.clock_spans(record), variant="print"))
 
 
 def _mix_picture(record: Mapping[str, Any]) -> str:

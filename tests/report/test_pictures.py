@@ -11,7 +11,7 @@ import pytest
 
 from postmortem.incidents.clocks import five_clocks
 from postmortem.lib.clock import parse_moment
-from postmortem.report import present
+from postmortem.report import picture_data, present
 from postmortem.report.charts.calendar import DueAction, calendar_chart
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.graph import graph_bands, graph_chart
@@ -56,7 +56,7 @@ def test_a_group_without_traces_on_one_side_has_one_mark(record):
 
 @pytest.mark.parametrize("variant", ["screen", "narrow", "print"])
 def test_clocks_are_told_in_numbers_and_missing_ends_are_named(record, variant):
-    svg = clocks_chart(present.clock_spans(record), variant=variant)
+    svg = clocks_chart(picture_data.clock_spans(record), variant=variant)
     assert "To detect 2 d 5 h (9 Mar 09:40 to 11 Mar 15:25)" in title(svg)
     at = parse_moment("2026-03-01T00:00Z"), parse_moment("2026-03-02T00:00Z")
     partly = clocks_chart(five_clocks(None, at[0], at[1], None, None, None), variant=variant)
@@ -89,7 +89,7 @@ def test_a_long_calendar_counts_what_it_does_not_draw():
 
 @pytest.mark.parametrize("variant", ["screen", "print"])
 def test_what_nothing_cuts_stands_out_without_colour(record, variant):
-    graph = present.graph_of(record)
+    graph = picture_data.graph_of(record)
     whole = graph_chart(graph, variant=variant)
     nodes = {node.kind: node.id for node in graph.nodes}
     opened = graph_chart(graph, [(nodes["trigger"], nodes["impact"])], variant=variant)
@@ -101,9 +101,9 @@ def test_what_nothing_cuts_stands_out_without_colour(record, variant):
 def test_every_text_stays_within_its_picture(record):
     pictures = [
         mix_chart(mix_data(record["finding"]["result"]), variant="print"),
-        clocks_chart(present.clock_spans(record), variant="print"),
-        present.calendar_of(record),
-        graph_chart(present.graph_of(record)),
+        clocks_chart(picture_data.clock_spans(record), variant="print"),
+        picture_data.calendar_of(record),
+        graph_chart(picture_data.graph_of(record)),
     ]
     for svg in pictures:
         root = ElementTree.fromstring(svg)
@@ -118,7 +118,7 @@ def test_a_graph_of_sixty_factors_shows_numbers_of_the_list():
     big = big_record(factors=60)
     causes = present.causes(big)
     assert sorted({line["number"] for line in causes["lines"]}) == list(range(1, 61))
-    drawn = graph_chart(present.graph_of(big), causes["uncut"], numbers=causes["numbers"])
+    drawn = graph_chart(picture_data.graph_of(big), causes["uncut"], numbers=causes["numbers"])
     shown = re.findall(r"<text[^>]*>(\d+)</text>", drawn)
     assert sorted(map(int, shown)) == list(range(1, 61))
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())
@@ -128,7 +128,7 @@ def test_a_graph_of_sixty_factors_shows_numbers_of_the_list():
 def test_a_tall_graph_is_cut_into_bands_that_hold_every_box_once():
     big = big_record()
     causes = present.causes(big)
-    bands = graph_bands(present.graph_of(big), causes["uncut"], numbers=causes["numbers"])
+    bands = graph_bands(picture_data.graph_of(big), causes["uncut"], numbers=causes["numbers"])
     tops = [tuple(map(float, re.search(r'viewBox="0 ([\d.]+) [\d.]+ ([\d.]+)"', one).groups())) for one in bands]
     assert len(bands) > 2 and tops[0][0] == 0
     for (top, height), (following, _) in pairwise(tops):

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 
 from postmortem.lib.layers import LAYERS, Layer
 from postmortem.report.charts import wording
 from postmortem.report.charts.axis import TimeScale, ValueScale, time_ticks, value_scale, value_ticks
 from postmortem.report.charts.bars import draw_lane
-from postmortem.report.charts.captions import alternative_text, bin_words, interval_words, level_words
+from postmortem.report.charts.bracket import draw_bracket
+from postmortem.report.charts.captions import alternative_text, bin_words, level_words
 from postmortem.report.charts.data import SignatureData, Span
 from postmortem.report.charts.lanes import Label, Lane, lay_out_lane, share_steps
 from postmortem.report.charts.markers import place_markers
@@ -166,49 +167,7 @@ class _Signature:
             if len(points) == 1:
                 self.out.element("circle", cx=points[0][0], cy=points[0][1], r=s.line * 1.2, **paint(fill="ink"))
             self.out.path(points, stroke="ink", stroke_width=s.line, stroke_linejoin="round")
-        self._bracket(scale, top)
-
-    def _bracket(self, scale: ValueScale, top: float) -> None:
-        s, data = self.style, self.data
-        if not (data.incident and data.baseline and data.drop):
-            return
-        left, right = self.time.x(data.incident.start), self.time.x(data.incident.end)
-        expected, seen = scale.y(data.baseline.level.mean), scale.y(data.incident.level.mean)
-        self.out.line(left, seen, right, seen, stroke="alert", stroke_width=s.line * 0.8)
-        x = min(left + s.size * 0.7, (left + right) / 2)
-        half = s.size * 0.22
-        self.out.path(
-            [(x - half, expected), (x + half, expected), (x, expected), (x, seen)],
-            stroke="alert", stroke_width=s.line * 1.1,
-        )  # fmt: skip
-        text = wording.change(data.drop[0], data.unit)
-        if not s.heads:
-            text += f" ({interval_words(data, data.drop)})"
-        size = s.size
-        width = text_width(text, size, bold=True)
-        y_inside = (top + size * 1.25, (expected + seen) / 2 + size * 0.35, top + s.plot - size * 0.6)
-        places = [
-            (x + size * 0.7 if anchor == "start" else left - size * 0.6 - width, y)
-            for anchor, y in product(("start", "end"), y_inside)
-        ]
-        fitting = [(px, y) for px, y in places if px >= s.gutter and px + width <= s.width - s.pad] or places[:1]
-        px, y = min(fitting, key=lambda place: self._crossed(place[0], width, place[1], size, scale))
-        self.out.rect(
-            px - 2, y - size * 0.95, width + 4, size * 1.25, fill="raise" if px > left else "paper", fill_opacity=0.85,
-        )  # fmt: skip
-        self.out.text(px, y, text, size=size, fill="alert", bold=True)
-
-    def _crossed(self, x: float, width: float, y: float, size: float, scale: ValueScale) -> float:
-        """How much of the drawn signal a line of text at (x, y) would cover."""
-        top, bottom = y - size, y + size * 0.3
-        covered = 0.0
-        for span in self.data.series:
-            if x - 4 <= self.time.x(span.middle) <= x + width + 4:
-                high, low = scale.y(span.level.high), scale.y(span.level.low)
-                covered += max(0.0, min(bottom, low) - max(top, high)) / size
-                covered += 3.0 * (top <= scale.y(span.level.mean) <= bottom)
-        expected = scale.y(self.data.baseline.level.mean) if self.data.baseline else -99
-        return covered + 2.0 * (top <= expected <= bottom)
+        draw_bracket(self.out, data, time=self.time, scale=scale, top=top, style=s)
 
     # ---- markers ----
 
