@@ -34,7 +34,6 @@ from postmortem.attribution.wording import (
 )
 
 PICTURES = 5  # leading hypotheses that get exposed against unexposed over time
-CREDIBLE = 0.9
 INTERACTION_SHOWN, MOST_INTERACTIONS = 0.05, 3
 
 
@@ -70,30 +69,6 @@ def explain(fit: Fit, windows: Windows, signal: SignalFacts) -> Explained:
     ranked.append(_of_nothing(fit.null * (1 - fit.mix_share), windows, signal))
     ranked.sort(key=lambda one: -one.probability)
     return Explained(tuple(_with_pictures(fit, ranked)), contrasts, split_by_facet)
-
-
-def credible_sets(fit: Fit) -> tuple[tuple[str, ...], ...]:
-    """For each effect that is there: the fewest hypotheses that hold 0.9 of it, of which the logged changes.
-
-    The first set is always given if a logged change is in it; a further one needs an effect more likely than not.
-    """
-    found: list[tuple[str, ...]] = []
-    order = np.argsort(fit.effect_nulls, kind="stable")
-    for rank, effect in enumerate(order):
-        if rank and fit.effect_nulls[effect] > 0.5:
-            continue
-        weights = np.append(fit.effects[effect], fit.effect_nulls[effect])
-        chosen: list[int] = []
-        total = 0.0
-        for place in np.argsort(-weights, kind="stable"):
-            if total >= CREDIBLE * weights.sum():
-                break
-            chosen.append(int(place))
-            total += float(weights[place])
-        named = tuple(fit.case.changes[place].id for place in chosen if place < len(fit.case.changes))
-        if named and named not in found:
-            found.append(named)
-    return tuple(found)
 
 
 def _with_pictures(fit: Fit, ranked: list[Hypothesis]) -> list[Hypothesis]:

@@ -1,7 +1,7 @@
 """The finding in a headline and three sentences, as leaders read it. Pure."""
 
 from postmortem.attribution.explain import Explained, mix_sentence
-from postmortem.attribution.shapes import Estimate, Hypothesis, MixSplit, SignalFacts
+from postmortem.attribution.shapes import CredibleSet, Estimate, Hypothesis, MixSplit, SignalFacts
 from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import NEGLIGIBLE, difference_text, levels, movement, probability_text
 
@@ -9,7 +9,7 @@ CERTAIN, LEADING = 0.9, 0.5
 _FEW = 4  # changes that a headline still calls a handful
 # Explanations of one harm share a probability of 1; what goes beyond it says that two of them did harm.
 _TOGETHER = 1.1
-Sets = tuple[tuple[str, ...], ...]
+Sets = tuple[CredibleSet, ...]
 
 
 def headline(explained: Explained, sets: Sets, drop: Estimate, signal: SignalFacts) -> str:
@@ -83,18 +83,17 @@ def _harms_too(top: Hypothesis, one: Hypothesis) -> bool:
 
 
 def _alternatives(top: Hypothesis, others: list[Hypothesis], sets: Sets, explained: Explained) -> str:
-    own = next((ids for ids in sets if top.kind == "change" and top.changes[0] in ids), ())
+    own = next((one for one in sets if top.kind == "change" and top.changes[0] in one.changes), None)
     rivals = [one for one in others if not _harms_too(top, one)]
     if top.probability < LEADING and not _twins(explained, sets):
         best = f"The best explanation is {_quoted(top)}"
         return f"{best}, the next {_quoted(rivals[0])}." if rivals else f"{best}."
-    rivals = [one for one in rivals if not set(one.changes) & set(own)] if len(own) > 1 else rivals
     parts = []
-    if len(sets) > 1 and all(len(ids) == 1 for ids in sets):
-        parts.append(f"{_counted(len(sets))} 90% credible sets hold one change each")
+    if len(sets) > 1 and all(len(one.changes) == 1 and not one.beside for one in sets):
+        parts.append(f"{_counted(len(sets))} credible sets hold one change each")
     elif own:
-        held = "this change alone" if len(own) == 1 else f"{len(own)} changes"
-        parts.append(f"The 90% credible set holds {held}")
+        rivals = [one for one in rivals if not _is_in(own, one)]
+        parts.append(f"The credible set holds {_held(own)}")
     if rivals and rivals[0].probability < NEGLIGIBLE:
         parts.append(f"{'no' if parts else 'No'} other explanation reaches P 0.01")
     elif rivals:
@@ -110,9 +109,23 @@ def _mix(top: Hypothesis, mix: MixSplit | None, signal: SignalFacts, clear: bool
 
 def _twins(explained: Explained, sets: Sets) -> list[Hypothesis]:
     """The few changes that share the lead and that the data cannot tell apart."""
-    if not sets or not 1 < len(sets[0]) <= _FEW or explained.hypotheses[0].kind != "change":
+    if not sets or not 1 < len(sets[0].changes) <= _FEW or sets[0].beside or explained.hypotheses[0].kind != "change":
         return []
-    return [one for one in explained.hypotheses if one.changes and one.changes[0] in sets[0]]
+    return [one for one in explained.hypotheses if one.changes and one.changes[0] in sets[0].changes]
+
+
+def _is_in(own: CredibleSet, one: Hypothesis) -> bool:
+    kind = "none" if one.kind == "mix" else one.kind
+    return kind in own.beside or bool(set(one.changes) & set(own.changes))
+
+
+def _held(own: CredibleSet) -> str:
+    count = len(own.changes)
+    beside = [{"unlogged": "a step that no log mentions"}.get(kind, "no change at all") for kind in own.beside]
+    if count == 1 and not beside:
+        return "this change alone"
+    names = ["this change" if count == 1 else f"{count} changes", *beside]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _named(one: Hypothesis) -> str:

@@ -48,7 +48,16 @@ def result_to_json(result: AttributionResult) -> Json:
         "series": [_window(part) for part in result.series],
         "hypotheses": [_hypothesis(one) for one in result.hypotheses],
         "layers": [_layer(one) for one in result.layers],
-        "credible_sets": [list(ids) for ids in result.credible_sets],
+        "credible_sets": [list(one.changes) for one in result.credible_sets],
+        "told_apart": [
+            {
+                "changes": list(one.changes),
+                "beside": list(one.beside),
+                "share": one.share,
+                "sentence": one.sentence,
+            }
+            for one in result.credible_sets
+        ],
         "reconciliation": {
             "never_observed": [
                 {"change": row.change, "layer": row.layer.value, "reason": row.reason} for row in result.never_observed

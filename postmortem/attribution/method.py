@@ -1,7 +1,8 @@
 """Attribution from end to end: fit, windows, explanations, verdicts, and the words on top. Pure."""
 
+from postmortem.attribution.apart import credible_sets
 from postmortem.attribution.columns import to_columns
-from postmortem.attribution.explain import credible_sets, explain, interactions_of
+from postmortem.attribution.explain import explain, interactions_of
 from postmortem.attribution.fit import fit_case
 from postmortem.attribution.headline import headline, lede
 from postmortem.attribution.recovery import endings, find_recovery, levelled_series
@@ -16,7 +17,7 @@ from postmortem.attribution.verdicts import layer_findings
 from postmortem.attribution.windows import find_onset, measure_windows, signal_series
 from postmortem.attribution.wording import signal_facts
 
-METHOD = "fine-mapping-3"
+METHOD = "fine-mapping-4"
 
 
 def attribute(case: AttributionCase) -> AttributionResult:

@@ -246,6 +246,19 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True)
+class CredibleSet:
+    """Explanations of one harm that the data cannot tell apart; together they hold `share` (0 to 1) of it.
+
+    `changes` are logged ones; `beside` names rivals in the set that are none: "unlogged", "none".
+    """
+
+    changes: tuple[str, ...]
+    beside: tuple[HypothesisKind, ...]
+    share: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttributionResult:
     """Everything one attribution run says. `interface.result_to_json` gives its published form."""
 
@@ -260,7 +273,7 @@ class AttributionResult:
     series: tuple[WindowLevel, ...]
     hypotheses: tuple[Hypothesis, ...]
     layers: tuple[LayerFinding, ...]
-    credible_sets: tuple[tuple[str, ...], ...]
+    credible_sets: tuple[CredibleSet, ...]
     never_observed: tuple[NeverObservedRow, ...]
     never_logged: tuple[NeverLoggedRow, ...]
     mix: MixSplit | None

@@ -225,6 +225,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "causes": causes,
         "graph": [_svg(one) for one in graph_bands(graph, causes["uncut"], numbers=causes["numbers"])],
         "leading": [one | {"chart": _exposed(record, one)} for one in shown if _is_leading(one)] if not brief else [],
+        "told_apart": present.told_apart(record),
         "others": [one for one in shown if not _is_leading(one)],
         "ledger": present.ledger(record) if not brief else [],
         "timeline": [one | {"when": present.when(one["at"])} for one in record["timeline"]] if not brief else [],

@@ -109,7 +109,7 @@ def _full(record: Mapping[str, Any]) -> list[str]:
             ((present.when(one["at"]), one["text"], one["source"]) for one in record["timeline"]),
         )
     )
-    parts += ["## Hypotheses"]
+    parts += ["## Hypotheses", *map(escape, present.told_apart(record))]
     parts.append(
         _table(
             ("#", "Hypothesis", "Probability", "Effect"),

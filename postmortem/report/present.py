@@ -211,6 +211,12 @@ def _arithmetic(hypothesis: Mapping[str, Any], unit: str) -> list[tuple[str, str
     ]
 
 
+def told_apart(record: Record) -> list[str]:
+    """A sentence for each credible set that holds more than one explanation; the lede speaks of the others."""
+    result = record["finding"]["result"] if record["finding"] else {}
+    return [one["sentence"] for one in result.get("told_apart", ()) if len(one["changes"]) + len(one["beside"]) > 1]
+
+
 def how_sure(record: Record) -> list[str]:
     """Two short paragraphs for the brief: why we believe it, and what could still be wrong."""
     if not record["finding"]:

@@ -45,7 +45,7 @@ def test_a_canary_that_did_harm_is_named(canary: AttributionResult) -> None:
     top = canary.hypotheses[0]
     assert top.changes == ("prompt-cause",)
     assert top.probability > 0.95
-    assert canary.credible_sets[0] == ("prompt-cause",)
+    assert canary.credible_sets[0].changes == ("prompt-cause",)
     assert canary.headline == "One change explains the drop: Answer prompt v1 → v2, P > 0.99"
 
 
@@ -216,7 +216,7 @@ def test_two_changes_at_once_cannot_be_told_apart() -> None:
     twins = [change(f"twin-{n}", Layer.PROMPT, 172, scope={"prompt": ("answer",)}) for n in (1, 2)]
     traces = world(seed=9, harm=lambda hours, f: 0.3 * (hours >= 172 and f["prompt"] == "answer"))
     result = attribute(case(traces, [*bystanders(), *twins]))
-    assert {"twin-1", "twin-2"} <= set(result.credible_sets[0])
+    assert {"twin-1", "twin-2"} <= set(result.credible_sets[0].changes)
     assert all(0.3 < _change(result, one.id).probability < 0.7 for one in twins)
     assert next(one for one in result.layers if one.layer is Layer.PROMPT).verdict == "ruled_in"
 
@@ -281,7 +281,8 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
     result = json.loads(json.dumps(result_to_json(canary), allow_nan=False))
     assert set(result) == {
         "method", "headline", "lede", "signal", "windows", "drop", "onset", "series", "hypotheses", "layers",
-        "credible_sets", "reconciliation", "mix", "settle", "counts", "recovery", "endings", "interactions",
+        "credible_sets", "told_apart", "reconciliation", "mix", "settle", "counts", "recovery", "endings",
+        "interactions",
     }  # fmt: skip
     assert result["signal"] == {
         "name": "success", "label": "success", "worse": "lower", "kind": "binary", "unit": "share",
