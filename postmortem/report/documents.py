@@ -18,7 +18,6 @@ from postmortem.report import picture_data, present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
 from postmortem.report.branding import DEFAULT_COLOUR
-from postmortem.report.charts import wording
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
@@ -32,6 +31,7 @@ from postmortem.report.limits import bounded
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pattern_rows import pattern_rows
 from postmortem.report.pdf import render_pdf
+from postmortem.report.sections import is_leading, mix_words, role_of
 from postmortem.review.causal_graph import CausalGraph
 
 VIEWS = {"brief": "Leadership brief", "full": "Full report", "annex": "Article 73 annex"}
@@ -65,8 +65,6 @@ _BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compi
 _CONTENTS_FROM = 80
 # From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
 _LONG_ROWS, _LONG_TEXT = 250, 60_000
-# A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
-_SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +190,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
     causes = present.causes(record)
     publication = record.get("publication") or {}
     shown = present.hypotheses(record)
+    asked = present.decisions(record)[: _BRIEF_DECISIONS if view == "brief" else None]
     actions = present.actions(record)
     brief = view == "brief"
     headline, lede = present.opening(record)
@@ -221,21 +220,21 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "actions": actions,
         "brief_actions": actions[:_BRIEF_ACTIONS],
         "more_actions": max(0, len(actions) - _BRIEF_ACTIONS),
-        "decisions": [_inline(line) for line in present.decisions(record)[: _BRIEF_DECISIONS if brief else None]],
+        "decisions": list(filter(None, map(_inline, asked))),
         "causes": causes,
         "graph": [_svg(one) for one in graph_bands(graph, causes["uncut"], numbers=causes["numbers"])],
-        "leading": [one | {"chart": _exposed(record, one)} for one in shown if _is_leading(one)] if not brief else [],
+        "leading": [] if brief else [one | {"chart": _exposed(record, one)} for one in shown if is_leading(one)],
         "told_apart": present.told_apart(record),
-        "others": [one for one in shown if not _is_leading(one)],
+        "others": [one for one in shown if not is_leading(one)],
         "ledger": present.ledger(record) if not brief else [],
         "timeline": [one | {"when": present.when(one["at"])} for one in record["timeline"]] if not brief else [],
         "reconciliation": present.reconciliation(record),
         "answers": present.answers(record) if not brief else [],
         "evidence": record["evidence"],
         "imports": [one | {"when": present.when(one["at"])} for one in record["evidence"]["imports"]],
-        "participants": [one | {"role_label": _role(one)} for one in record["participants"]],
+        "participants": [one | {"role_label": role_of(one)} for one in record["participants"]],
         "signatures": present.signatures(record),
-        "mix": _mix(record),
+        "mix": mix_words(record),
         "mix_picture": _mix_picture(record) if view == "full" else "",
         "clocks_picture": _clocks_picture(record) if view == "full" else "",
         "calendar": _svg(picture_data.calendar_of(record)) if view == "full" else "",
@@ -247,10 +246,6 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "left_out": left_out_sentence(record),
         "annex": annex_of(record) if view == "annex" else None,
     }
-
-
-def _role(participant: Mapping[str, Any]) -> str:
-    return f"lead of {participant['layer']}" if participant["layer"] else participant["role"].replace("_", " ")
 
 
 def _picture(data: SignatureData | None, variant: str) -> str:
@@ -275,11 +270,6 @@ def _brief_layers(record: Mapping[str, Any], cell: int) -> list[dict[str, Any]]:
     ]
 
 
-def _is_leading(hypothesis: Mapping[str, Any]) -> bool:
-    likely = hypothesis["raw"]["probability"] >= _SHOWN_WHOLE_FROM
-    return bool(hypothesis["rank"] == 1 or (hypothesis["rank"] <= _SHOWN_WHOLE and likely))
-
-
 def _exposed(record: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> str:
     data = exposed_data(record["finding"]["result"], hypothesis["raw"])
     return _svg(exposed_chart(data, variant="print")) if data and data.bins else ""
@@ -298,26 +288,6 @@ def _clocks_picture(record: Mapping[str, Any]) -> str:
 def _mix_picture(record: Mapping[str, Any]) -> str:
     data = mix_data(record["finding"]["result"]) if record["finding"] else None
     return _svg(mix_chart(data, variant="print")) if data else ""
-
-
-def _mix(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    mix = record["finding"]["result"].get("mix") if record["finding"] else None
-    if not mix:
-        return None
-    unit = record["finding"]["result"]["signal"]["unit"]
-    drop = record["finding"]["result"].get("drop")
-    return {
-        "facet": mix["facet"],
-        "interval": wording.interval(drop["interval"], unit) if drop else "",
-        "total": wording.change(mix["total"], unit),
-        "mix": _with_interval(mix, "mix", unit),
-        "within": _with_interval(mix, "within", unit),
-    }
-
-
-def _with_interval(mix: Mapping[str, Any], part: str, unit: str) -> str:
-    bounds = mix.get(f"{part}_interval")
-    return wording.change(mix[part], unit) + (f" ({wording.interval(bounds, unit)})" if bounds else "")
 
 
 def _shortened(text: str, most: int) -> str:

@@ -246,9 +246,9 @@ def test_the_pdf_fetches_only_vendored_fonts(address):
 
 def test_hostile_markdown_keeps_no_html_and_no_foreign_links(hostile):
     text = render(hostile, "full", "md").data.decode()
-    assert not re.search(r"(?<!\\)<(script|img|svg|style)", text)
-    assert not re.search(r"(?<!\\)!\[", text)
-    assert not re.search(r"(?<!\\)\]\(\s*(javascript|file):", text)
+    assert not re.search(r"<[a-z/!?]", text, re.IGNORECASE)
+    assert not re.search(r"!\[[^\]]*\]", text)
+    assert not re.search(r"\]\(\s*(?!https?:)", text)
 
 
 def test_endless_texts_end_and_say_so(record):
