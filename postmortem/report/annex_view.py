@@ -8,6 +8,10 @@ from zoneinfo import ZoneInfo
 from postmortem.report import article73
 from postmortem.report.present import when
 
+_TIMES = (
+    ("latent_since", "latent since"), ("onset_at", "began"), ("detected_at", "detected"), ("mitigated_at", "mitigated"),
+    ("recovered_at", "signal back"), ("users_recovered_at", "users recovered"),
+)  # fmt: skip
 _TITLES = {"initial": "Initial report", "followup": "Follow-up report", "complete": "Complete report"}
 
 
@@ -28,7 +32,7 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "short": rules.get("short", rules["name"]),
         "edition": rules.get("edition", ""),
         "applies_from": _date(str(rules.get("applies_from", ""))),
-        "applies_note": rules.get("applies_note", ""),
+        "applies_note": " ".join(filter(None, (rules.get("applies_note", ""), _not_yet(aware, rules, zone)))),
         "counting": rules.get("counting", ""),
         "report_title": _TITLES.get(kind, "Report"),
         "incomplete_allowed": kind == "initial",
@@ -36,6 +40,8 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "aware_stated": stated,
         "clocks": [_clock(one, zone, is_first=first is not None and one.key == first.key) for one in clocks],
         "first": _clock(first, zone, is_first=True) if first else None,
+        "zone": zone.key,
+        "times": _times(record["incident"]),
         "groups": [
             {
                 "key": group["key"],
@@ -45,6 +51,7 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
                         "label": field["label"],
                         "value": article73.in_words(field, values.get(field["name"])),
                         "required": bool(field.get("required")),
+                        "note": _from_record(record, field["name"], values),
                     }
                     for field in group["fields"]
                 ],
@@ -66,15 +73,41 @@ def _clock(clock: article73.Clock, zone: ZoneInfo, *, is_first: bool) -> dict[st
         "label": clock.label,
         "applies": clock.applies,
         "is_first": is_first,
-        "deadline": _day(clock.deadline, zone) if clock.deadline else "starts with awareness",
+        "deadline": f"{_day(clock.deadline, zone)} ({zone.key})" if clock.deadline else "starts with awareness",
+        "until": _day(clock.deadline, zone) if clock.deadline else "starts with awareness",
         "sent": sent,
-        "state": ("in force" if clock.applies else "not in force") + (f", {sent}" if sent and clock.applies else ""),
+        "state": ("applies" if clock.applies else "does not apply") + (f", {sent}" if sent and clock.applies else ""),
     }
 
 
 def _day(at: datetime, zone: ZoneInfo) -> str:
     local = at.astimezone(zone)
-    return f"end of {local.day} {local:%B %Y} ({zone.key})"
+    return f"end of {local.day} {local:%B %Y}"
+
+
+def _not_yet(aware: datetime | None, rules: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """One sentence for an incident that was known before the law applied."""
+    begins = str(rules.get("applies_from", ""))
+    if aware is None or not begins or aware.astimezone(zone).date() >= date.fromisoformat(begins):
+        return ""
+    return "On the day of awareness Article 73 did not apply yet: the periods show what it would ask."
+
+
+def _times(incident: Mapping[str, Any]) -> str:
+    """ "Began 9 Mar 2026 09:20; detected …" in UTC, of what the record knows."""
+    known = [f"{words} {when(incident[name])}" for name, words in _TIMES if incident.get(name)]
+    text = "; ".join(known)
+    return f"{text[:1].upper()}{text[1:]} (UTC)." if known else "No time is recorded."
+
+
+def _from_record(record: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> str:
+    """What the record knows about a field that nobody stated."""
+    if values.get(name) not in (None, "", []):
+        return ""
+    count, detected = record["incident"].get("affected_people"), record["incident"].get("detected_at")
+    if name == "persons_affected" and count is not None:
+        return f"the record counts {count:,}"
+    return f"detected {when(detected)} UTC" if name == "aware_at" and detected else ""
 
 
 def _date(text: str) -> str:

@@ -24,6 +24,7 @@ from postmortem.report.charts.exposed import exposed_chart
 from postmortem.report.charts.graph import graph_bands
 from postmortem.report.charts.mix import mix_chart, mix_data
 from postmortem.report.charts.signature import signature_chart
+from postmortem.report.charts.svg import shorten, text_width
 from postmortem.report.contents import with_contents
 from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.harmless import harmless
@@ -61,6 +62,8 @@ _BRIEF_STEPS = (
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
 _BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compile(r"(\u00a0&[lg]t;) (?=\d)")
+# What a running head has for the organisation and the view, pt.
+_HEAD_ROOM = 172
 # From so many rows on a full report is long enough for a table of contents.
 _CONTENTS_FROM = 80
 # From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
@@ -124,6 +127,7 @@ def make_document(
     context = _context(record, view=view, version=version, sha256=sha256) | {"logo": logo}
     css = _STYLESHEET.read_text() + brand_css + ("" if version else _DRAFT_STYLESHEET.read_text())
     if form == "pdf":
+        context["head_name"] = shorten(context["organisation"], _HEAD_ROOM - text_width(VIEWS[view], 8), 8, bold=True)
         return Document(_pdf(view, record, context, css, on_page), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308

@@ -58,10 +58,9 @@ def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any
     if gone := corrects.pop("differences", None):
         counts["differences from the version corrected"] += int(gone["count"])
     if out.get("annex"):
-        out["annex"] = out["annex"] | {"edited_by": "a reviewer"}
-    out["participants"] = [
-        one | {"name": _role(one)} for one in out["participants"]
-    ]  # fmt: skip
+        values = _without_links(out["annex"]["values"], counts)
+        out["annex"] = out["annex"] | {"edited_by": "a reviewer", "values": values}
+    out["participants"] = [one | {"name": _role(one)} for one in out["participants"]]
     out["audience"] = {
         "name": "external",
         "made_from_sha256": sha256,
@@ -70,6 +69,19 @@ def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any
         ],
     }
     return out
+
+
+def _without_links(values: Mapping[str, Any], counts: Counter[str]) -> dict[str, Any]:
+    """Statements of the annex without addresses of pages, but for those that the authority itself gave."""
+
+    def drop(found: Any) -> str:
+        counts["links"] += 1
+        return str(found[1] or "[link left out]")
+
+    return {
+        name: _LINK.sub(drop, one) if isinstance(one, str) and not name.startswith("authority_") else one
+        for name, one in values.items()
+    }
 
 
 def left_out_sentence(record: Mapping[str, Any]) -> str:

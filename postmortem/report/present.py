@@ -171,12 +171,15 @@ def hypotheses(record: Record) -> list[dict[str, Any]]:
             "sentence": one["sentence"],
             "probability": wording.probability(one["probability"]),
             "effect": "–",
+            "effect_value": "–",
+            "effect_bounds": "",
             "cells": [],
             "raw": one,
         }
         if one.get("effect") and one["effect"].get("interval"):
             bounds = wording.interval(one["effect"]["interval"], unit)
-            row["effect"] = f"{wording.change(one['effect']['estimate'], unit)} ({bounds})"
+            row |= {"effect_value": wording.change(one["effect"]["estimate"], unit), "effect_bounds": bounds}
+            row["effect"] = f"{row['effect_value']} ({bounds})"
         if one.get("arithmetic"):
             row["cells"] = _arithmetic(one, unit)
         rows.append(row)

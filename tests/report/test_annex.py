@@ -13,6 +13,7 @@ from postmortem.lib.clock import format_moment
 from postmortem.lib.errors import EditConflict, UserError
 from postmortem.report import article73
 from postmortem.report.annex import annex_history, annex_state, save_annex
+from postmortem.report.annex_view import annex_of
 from postmortem.report.documents import make_document
 from postmortem.report.record import assemble_record
 from tests.api.client import Api
@@ -123,6 +124,30 @@ def test_the_annex_in_every_format_says_what_is_missing_and_when_it_is_due():
     frozen = json.loads(make_document(record, view="annex", form="json", version=None, sha256="").data)
     assert frozen["annex"]["values"]["aware_at"] == format_moment(datetime(2026, 8, 10, 21, 30, tzinfo=UTC))
     assert frozen["annex"]["rules"] == RULES
+
+
+def _annexed(**values):
+    record = json.loads((Path(__file__).parent / "record-1-sample.json").read_text())
+    section = {"revision": 1, "edited_by": "H", "edited_at": "2026-03-20T10:00:00.000Z", "values": values}
+    return record | {"annex": section | {"rules": RULES}}
+
+
+def test_what_was_known_before_the_law_applied_is_said_to_be():
+    assert "did not apply yet" in annex_of(_annexed(aware_at="2026-08-01T21:59:00Z"))["applies_note"]
+    # After midnight in Brussels the law applies.
+    assert "did not apply yet" not in annex_of(_annexed(aware_at="2026-08-01T22:00:00Z"))["applies_note"]
+
+
+def test_fields_that_nobody_stated_show_what_the_record_knows():
+    def notes(record):
+        return {row["label"]: row["note"] for group in annex_of(record)["groups"] for row in group["rows"]}
+
+    found = notes(_annexed())
+    assert found["Persons affected"] == "the record counts 412"
+    assert found["Provider or deployer became aware (UTC)"] == "detected 11 Mar 2026 15:25 UTC"
+    found = notes(_annexed(persons_affected=1, aware_at=AWARE))
+    assert not any(found.values())
+    assert annex_of(_annexed())["times"].startswith("Latent since 4 Mar 2026 13:30; began 9 Mar 2026 09:40; detected")
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 import base64
 import json
 from io import BytesIO
+from pathlib import Path
 
 import page
 import pytest
@@ -10,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from PIL import Image
+from pypdf import PdfReader
 
 from postmortem.accounts.models import Role
 from postmortem.lib.errors import EditConflict, UserError
@@ -99,3 +101,13 @@ def test_page_and_rest(admin, client):
     Api(make_person("Fay", Role.FACILITATOR)).get("branding/", expect=403)
     client.force_login(make_person("Vic", Role.VIEWER))
     assert client.get(url).status_code == 403
+
+
+def test_a_long_name_leaves_the_running_head_its_other_half():
+    record = json.loads((Path(__file__).parent / "record-1-sample.json").read_text())
+    record["organisation"] = "Österreichische Donaudampfschifffahrtsgesellschaft mbH & Co. KG, Kundendienst"
+    data = make_document(record, view="full", form="pdf", version=1, sha256="ab" * 32).data
+    head = PdfReader(BytesIO(data)).pages[1].extract_text()
+    assert "Österreichische" in head and "Kundendienst" not in head and "… Full report" in head
+    html = make_document(record, view="full", form="html", version=1, sha256="").data.decode()
+    assert "Kundendienst</strong> Full report" in html

@@ -98,6 +98,15 @@ def test_megabytes_of_half_a_link_are_searched_in_one_pass(record, piece):
     assert for_outside(long)["text"]["impact"].endswith("[e-mail left out]")
 
 
+def test_the_annex_keeps_its_contact_and_the_authority_but_no_links(record):
+    values = {"contact_email": "helen@example.com", "authority_address": "https://authority.example.com",
+              "evidence_kept": "In [the store](https://store.example.org/1), https://store.example.org/2"}  # fmt: skip
+    whole = record | {"annex": {"revision": 1, "edited_by": "Helen", "edited_at": "", "values": values, "rules": {}}}
+    copied = for_outside(whole)["annex"]
+    assert copied["values"] == values | {"evidence_kept": "In the store, [link left out]"}
+    assert copied["edited_by"] == "a reviewer" and values["evidence_kept"].startswith("In [the")
+
+
 def test_the_record_itself_is_not_touched(record):
     before = copy.deepcopy(record)
     for_outside(record)
