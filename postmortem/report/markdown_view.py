@@ -88,7 +88,7 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     annex, text = annex_of(record), record["text"]
     parts = [f"# {plain(annex['report_title'])} of a serious incident"]
     parts += [f"{plain(annex['law'])} · {plain(record['incident']['title'])}", _head(record, version, sha256)]
-    parts.append(simulated(record))
+    parts += [simulated(record), _correction(record)]
     if annex["missing"]:
         lead = "An initial report may be incomplete (Article 73(5)); the complete one follows. "
         lead = lead if annex["incomplete_allowed"] else "Not complete. "
@@ -96,9 +96,9 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     basis = "" if annex["aware_stated"] else " (the time of detection; the time of awareness is not stated)"
     first = annex["first"]
     told = (
-        f"The first deadline in force is the **{plain(first['deadline'])}**, {plain(first['article'])}."
+        f"The first deadline is the **{plain(first['deadline'])}**, {plain(first['article'])}."
         if first
-        else "No period is in force until the kind of incident is stated."
+        else "Which period applies is open until the kind of incident is stated."
     )
     parts += ["## Clocks", f"Counted from awareness: **{plain(annex['aware'])}**{basis}. {told}"]
     clocks = (
@@ -107,9 +107,10 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     parts.append(rows_table(("Period", "For", "Not later than", "State"), clocks))
     parts.append(plain(f"{annex['counting']} Article 73 applies from {annex['applies_from']}. {annex['applies_note']}"))
     for group in annex["groups"]:
-        rows = ((row["label"], row["value"] or ("Not stated yet" if row["required"] else "–")) for row in group["rows"])
+        rows = ((row["label"], _statement(row)) for row in group["rows"])
         parts += [f"## {plain(group['title'])}", rows_table(("Field", "Statement"), rows)]
-    parts += ["## What happened, from the record", people_markdown(text["summary"]) or "*Not written.*"]
+    parts += ["## What happened, from the record", plain(annex["times"])]
+    parts += [people_markdown(text["summary"]) or "*Not written.*"]
     parts += ["### Impact", people_markdown(text["impact"], under=3) or "*Not written.*"]
     parts += ["### Clocks of the incident"]
     parts += [rows_table(("Clock", "Duration", "From where to where"), present.clocks(record))]
@@ -124,6 +125,11 @@ def _annex(record: Mapping[str, Any], version: int | None, sha256: str) -> list[
     return [*parts, plain(fields + kept)]
 
 
+def _statement(row: Mapping[str, Any]) -> str:
+    stated = row["value"] or ("Not stated yet" if row["required"] else "–")
+    return f"{stated} {row['note']}".rstrip()
+
+
 def _found(record: Mapping[str, Any]) -> str:
     headline, lede = present.opening(record)
     return f"**{plain(headline)}** {plain(lede)}" if headline else ""
@@ -136,5 +142,6 @@ def _left_out(record: Mapping[str, Any]) -> list[str]:
     made = audience.get("made_from_sha256")
     whole = f"The whole record is kept{f', sha256 {identifier(made)}' if made else ''}."
     rows = ((one["what"], f"{one['count']:,}", one["instead"]) for one in audience["left_out"])
-    parts = ["## What this copy leaves out", f"Prepared for readers outside by fixed rules. {whole}"]
+    told = f"Prepared for readers outside by fixed rules; counted over the whole record. {whole}"
+    parts = ["## What this copy leaves out", told]
     return [*parts, rows_table(("Left out", "How often", "In its place"), rows)]
