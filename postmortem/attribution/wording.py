@@ -73,10 +73,15 @@ def _without_minus_zero(digits: str) -> str:
 
 
 def probability_text(probability: float) -> str:
-    """ "P 0.97"; never quite 0 or 1, as a model never is."""
-    if probability >= 0.995:
-        return "P > 0.99"
-    return "P < 0.01" if probability < NEGLIGIBLE else f"P {probability:.2f}"
+    """ "P 0.97"."""
+    return f"P {probability_digits(probability)}"
+
+
+def probability_digits(probability: float) -> str:
+    """ "0.97", "> 0.99", "< 0.01"; never quite 0 or 1, as a model never is."""
+    if probability >= 1 - NEGLIGIBLE:
+        return "> 0.99"
+    return "< 0.01" if probability < NEGLIGIBLE else f"{probability:.2f}"
 
 
 def moment_text(moment: datetime) -> str:

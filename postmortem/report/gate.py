@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from postmortem.attribution.wording import probability_text
 from postmortem.lib.clock import describe_duration
 from postmortem.lib.layers import LAYERS, Layer
 
@@ -223,7 +224,8 @@ def _layer_detail(facts: LayerFacts) -> str:
     proposal = ""
     if facts.proposed and facts.probability is not None:
         words = {"in": "rules it in", "out": "rules it out", "insufficient": "leaves it open"}
-        proposal = f" The attribution {words.get(facts.proposed, 'has no word on it')}, P {facts.probability:.2f}."
+        said = words.get(facts.proposed, "has no word on it")
+        proposal = f" The attribution {said}, {probability_text(facts.probability)}."
     evidence = (
         f" {_count(facts.evidence_count, 'piece')} of evidence." if facts.evidence_count else " No evidence added yet."
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import sqrt
 from typing import Any
 
+from postmortem.attribution.wording import probability_digits, probability_text
 from postmortem.lib.clock import describe_duration, parse_moment
 from postmortem.lib.layers import Layer
 from postmortem.review.facts import ChangeFact, ReviewFacts
@@ -119,7 +120,7 @@ def _leading(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
         return Prefill((("Changes of this layer", "none logged"),), _run(facts), suggested)
     unit = _unit(facts)
     name = _title(str((top.get("changes") or [""])[0]), facts)
-    known = [("Most probable here", f"{name}, P {float(top['probability']):.2f}")]
+    known = [("Most probable here", f"{name}, {probability_text(float(top['probability']))}")]
     arithmetic = top.get("arithmetic") or {}
     if arithmetic:
         known.append(("Exposed", _mean(arithmetic.get("exposed"), unit)))
@@ -296,7 +297,7 @@ def _hidden_harm(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefil
     if row is None:
         return _not_run()
     unit = _unit(facts)
-    known = [("Probability of this layer", f"{float(row.get('probability') or 0):.2f}")]
+    known = [("Probability of this layer", probability_digits(float(row.get("probability") or 0)))]
     harm, drop = row.get("largest_hidden_harm"), (facts.finding or {}).get("drop") or {}
     known.append(("Harm it could still hide", "not estimated" if harm is None else _size(abs(harm), unit)))
     known.append(("The incident's drop", _estimate(drop, unit)))
@@ -312,9 +313,11 @@ def _others(layer: Layer, facts: ReviewFacts, _: tuple[str, ...]) -> Prefill:
     if own is None:
         return _not_run()
     rest = [row for row in (facts.finding or {}).get("layers") or [] if row.get("layer") != layer.value]
-    known = [(str(row["layer"]).capitalize(), f"P {float(row.get('probability') or 0):.2f}") for row in rest]
+    known = [(str(row["layer"]).capitalize(), probability_text(float(row.get("probability") or 0))) for row in rest]
     for kind, label in (("unlogged", "A step that no log mentions"), ("mix", "A shift of the traffic mix")):
-        known += [(label, f"P {float(row.get('probability') or 0):.2f}") for row in facts.hypotheses(kind=kind)[:1]]
+        known += [
+            (label, probability_text(float(row.get("probability") or 0))) for row in facts.hypotheses(kind=kind)[:1]
+        ]
     if own.get("verdict") == "ruled_in":
         return Prefill(tuple(known), _run(facts), "no")
     likely = own.get("verdict") == "ruled_out" or any(row.get("verdict") == "ruled_in" for row in rest)

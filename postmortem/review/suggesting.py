@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from postmortem.attribution.wording import probability_text
 from postmortem.lib.clock import describe_duration
 
 _LEAST = 0.05  # probability from which a change is worth a node
@@ -67,7 +68,7 @@ def _changes(
         change = changes.get(str(row["changes"][0]))
         if change is None:
             continue
-        key, why = f"change-{change.id}", f"P {probability:.2f} in the latest run"
+        key, why = f"change-{change.id}", f"{probability_text(probability)} in the latest run"
         if change.id not in there:
             found.append(Suggestion(key, "trigger", change.layer, change.summary[:300], why, change=change.id))
         if change.rollout == "instant":

@@ -243,8 +243,8 @@ def test_numbers_are_written_as_people_read_them():
     assert wording.change(-0.101, "share") == "−10.1 points"
     assert wording.change(0.84, "s") == "+0.84 s"
     assert wording.change(-0.0001, "share") == "0.0 points"
-    assert wording.p_text(0.0001) == "P <0.01"
-    assert wording.p_text(0.9999) == "P >0.99"
+    assert wording.p_text(0.0001) == "P < 0.01"
+    assert wording.p_text(0.9999) == "P > 0.99"
 
 
 def test_shortened_text_fits_and_says_so():

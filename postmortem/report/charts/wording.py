@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from postmortem.attribution.wording import probability_digits, probability_text
+
 _MINUS = "−"
 
 
@@ -47,15 +49,13 @@ def interval(bounds: tuple[float, float], unit: str) -> str:
 
 
 def probability(value: float) -> str:
-    """Two decimals; never 0.00 or 1.00, which nothing is."""
-    if value < 0.005:
-        return "<0.01"
-    return ">0.99" if value >= 0.995 else f"{value:.2f}"
+    """ "0.97", as on the pages."""
+    return probability_digits(value)
 
 
 def p_text(value: float) -> str:
-    """ "P 0.97", "P <0.01"."""
-    return f"P {probability(value)}"
+    """ "P 0.97", "P < 0.01"."""
+    return probability_text(value)
 
 
 def label(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
+from postmortem.attribution.wording import probability_digits
 from postmortem.lib.clock import describe_duration, parse_moment
 from postmortem.lib.layers import Layer
 from postmortem.lib.markdown import render_markdown
@@ -69,9 +70,7 @@ def probability(value: float | None) -> str:
     """A probability with two decimals; never a rounded certainty."""
     if value is None:
         return "–"
-    if value > 0.99:
-        return "> 0.99"
-    return "< 0.01" if 0 < value < 0.01 else f"{value:.2f}"
+    return probability_digits(value)
 
 
 @register.filter
