@@ -24,6 +24,8 @@ from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import (
     change_title,
     difference_text,
+    facet_title,
+    facet_words,
     level_text,
     moment_text,
     movement,
@@ -35,6 +37,7 @@ from postmortem.attribution.wording import (
 
 PICTURES = 5  # leading hypotheses that get exposed against unexposed over time
 INTERACTION_SHOWN, MOST_INTERACTIONS = 0.05, 3
+_LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,12 @@ def _arithmetic(fit: Fit, contrast: ChangeContrast, model: ChangeFit | UnloggedF
 
 def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, signal: SignalFacts) -> str:
     change, model = fit.case.changes[position], fit.changes[position]
-    reasons = {row.change_id: row.reason for row in fit.reconciliation.never_observed}
-    if change.id in reasons:
-        return f"It reached no trace, so it cannot be a cause. {reasons[change.id]}"
+    unseen = {row.change_id: row for row in fit.reconciliation.never_observed}
+    if change.id in unseen:
+        row = unseen[change.id]
+        if row.came_later:
+            return f"{row.reason.rstrip('.')}, so it cannot be a cause."
+        return f"It reached no trace, so it cannot be a cause. {row.reason}"
     if _ran_all_along(fit, position):
         return (
             f"{100 * model.ran_before:.0f}% of its traffic already ran on it in the quiet time before the incident, "
@@ -137,7 +143,7 @@ def _change_sentence(fit: Fit, position: int, contrast: ChangeContrast | None, s
     if contrast.same_time:
         text = f"At the same time, in requests of the same kind: {numbers}."
     else:
-        text = f"Too few traces ran without it at the same time, so this is after against before: {numbers}."
+        text = f"Too few traces ran without it at the same time, so this compares after with before: {numbers}."
         if model.probability < 0.05 and is_harm(contrast.difference, signal):
             text += " Other traffic, or another change, explains that difference better."
     return f"{text} {_basis_text(contrast)}"
@@ -183,9 +189,9 @@ def _of_unlogged(fit: Fit, contrast: ChangeContrast | None, signal: SignalFacts)
         effect = Estimate(unlogged.effect, (unlogged.effect - half, unlogged.effect + half))
     if unlogged.move is not None:
         move = unlogged.move
-        title = f"{move.facet} {move.from_version} → {move.to_version}, in no log"
+        title = f"{facet_title(move.facet)} {move.from_version} → {move.to_version}, in no log"
         sentence = (
-            f"{plural(move.trace_count, 'trace')} ({where}) run on {move.facet} {move.to_version} since "
+            f"{plural(move.trace_count, 'trace')} ({where}) run on {facet_words(move.facet)} {move.to_version} since "
             f"{moment_text(move.at)}, and no change log mentions it"
         )
     elif unlogged.start is not None:
@@ -194,7 +200,8 @@ def _of_unlogged(fit: Fit, contrast: ChangeContrast | None, signal: SignalFacts)
     else:
         title, sentence = "A step that no log mentions", "The traces cover too little time to look for one"
     if effect is not None:
-        sentence += f"; it would have moved these traces by {difference_text(effect, signal)}"
+        moved = "it moved these traces" if unlogged.probability >= _LIKELY else "it would have moved these traces"
+        sentence += f"; {moved} by {difference_text(effect, signal)}"
     return Hypothesis(
         "unlogged", (), unlogged.layer, unlogged.probability, effect, title, sentence + ".",
         None if contrast is None else _arithmetic(fit, contrast, unlogged),

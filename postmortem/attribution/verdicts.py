@@ -13,6 +13,7 @@ from postmortem.attribution.wording import (
     apart,
     change_title,
     difference_text,
+    facet_title,
     level_text,
     moment_text,
     movement,
@@ -21,6 +22,7 @@ from postmortem.attribution.wording import (
     probability_text,
     signed,
 )
+from postmortem.changes.reconcile import NeverObserved
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
 
@@ -105,8 +107,8 @@ def _why_open(
             factor = f"Bayes factor over {_MISFIT_FROM}, part of which may be misfit of the leading explanation"
         texts.append(
             EvidenceText(
-                f"{change_title(change)}: what the other explanations leave over goes with it ({factor}); too little "
-                "to name it, too much to rule the layer out",
+                f"{change_title(change)}: what the other explanations leave unexplained moves with it ({factor}): "
+                "too little to call it a cause, too much to rule the layer out",
                 change.id,
             )
         )
@@ -143,7 +145,7 @@ def _one_of(count: int) -> str:
 
 
 def _row_text(change: ChangeRecord, contrast: ChangeContrast, probability: float, signal: SignalFacts) -> str:
-    how = "at the same time" if contrast.same_time else "after against before"
+    how = "at the same time" if contrast.same_time else "comparing after with before"
     return (
         f"{change_title(change)}: {level_text(contrast.exposed.mean, signal)} with it, "
         f"{level_text(contrast.unexposed.mean, signal)} without, {how}: "
@@ -177,8 +179,8 @@ def _for(
     leading = fit.unlogged.move
     texts += [
         EvidenceText(
-            f"{row.facet} {row.from_version} → {row.to_version} appears in {plural(row.trace_count, 'trace')} "
-            f"from {moment_text(row.at)}, and no log mentions it"
+            f"{facet_title(row.facet)} {row.from_version} → {row.to_version} appears in "
+            f"{plural(row.trace_count, 'trace')} from {moment_text(row.at)}, and no log mentions it"
         )
         for row in fit.reconciliation.never_logged
         if row.layer is layer and row is not leading and (onset is None or row.at <= onset.interval[1])
@@ -207,7 +209,7 @@ def _against(
                 f"hide in {_one_of(len(own))} (95% bound)"
             )
         )
-    missing = {row.change_id: row.reason for row in fit.reconciliation.never_observed}
+    missing = {row.change_id: _not_reached(row) for row in fit.reconciliation.never_observed}
     weak = [
         one
         for one in explained.hypotheses
@@ -223,7 +225,7 @@ def _against(
         else:
             texts.append(
                 EvidenceText(
-                    f"{change_title(change)}: {difference_text(contrast.difference, signal)} after against before, "
+                    f"{change_title(change)}: {difference_text(contrast.difference, signal)} from before to after, "
                     f"which “{explained.hypotheses[0].title}” explains better; {probability_text(one.probability)}",
                     change.id,
                 )
@@ -235,11 +237,18 @@ def _against(
             for change in late[:2]
         ]
     texts += [
-        EvidenceText(f"{change_title(change)} reached no trace: {missing[change.id]}", change.id)
+        EvidenceText(f"{change_title(change)} {missing[change.id]}", change.id)
         for change in own
         if change.id in missing
     ][:2]
     return tuple(texts[:_MOST_AGAINST])
+
+
+def _not_reached(row: NeverObserved) -> str:
+    """What a change did that reached none of the traces compared."""
+    if row.came_later:
+        return row.reason.removeprefix("It ").rstrip(".")
+    return f"reached no trace: {row.reason[:1].lower()}{row.reason[1:].rstrip('.')}"
 
 
 def _of_ends(fit: Fit, layer: Layer, ended: Sequence[Ending], *, went: bool) -> tuple[EvidenceText, ...]:
@@ -250,10 +259,12 @@ def _of_ends(fit: Fit, layer: Layer, ended: Sequence[Ending], *, went: bool) -> 
         if change.layer is not layer or not (low > 0.5 if went else high < 0.5):
             continue
         gone = signed(f"{100 * one.share.estimate:.0f}% ({100 * low:.0f} to {100 * high:.0f})")
+        # Over 100 %: better than before, within the noise.
+        told = f"all ({gone.replace(' (', ', ', 1)}" if one.share.estimate >= 1 else gone if went else f"only {gone}"
         texts.append(
             EvidenceText(
-                f"{change_title(change)} reached no trace after {moment_text(one.at)}, and {'' if went else 'only '}"
-                f"{gone} of the harm of its traffic was gone then: {plural(one.during, 'trace')} with it, "
+                f"{change_title(change)} reached no trace after {moment_text(one.at)}, and "
+                f"{told} of the harm of its traffic was gone then: {plural(one.during, 'trace')} with it, "
                 f"{one.after:,} after",
                 change.id,
             )

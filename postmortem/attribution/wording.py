@@ -110,6 +110,29 @@ def movement_text(harm: float, signal: SignalFacts) -> str:
     return f"a {word} of {amount(harm, signal)}" if harm > 0 else f"no {word} over all traffic"
 
 
+def facet_words(facet: str) -> str:
+    """A version facet as people say it: "served model" for `model_served`; others keep their names."""
+    return {
+        "model_served": "served model",
+        "model_version": "model version",
+        "prompt_version": "prompt version",
+        "index_version": "index version",
+        "judge_version": "judge version",
+        "tool_schema": "tool schema",
+    }.get(facet, facet)
+
+
+def facet_title(facet: str) -> str:
+    """A version facet at the start of a sentence: "Served model"."""
+    words = facet_words(facet)
+    return words[:1].upper() + words[1:] if words != facet else facet
+
+
+def p_value_text(chance: float) -> str:
+    """A p-value: "p 0.012", "p < 0.001"."""
+    return "p < 0.001" if chance < 0.001 else f"p {chance:.2g}"
+
+
 def plural(count: int, noun: str) -> str:
     """ "1 change", "1,204 traces"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

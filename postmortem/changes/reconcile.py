@@ -37,11 +37,15 @@ KIND_OF_TRAFFIC = ("environment", "region", "segment")
 
 @dataclass(frozen=True, slots=True)
 class NeverObserved:
-    """A logged change that reached no trace, so it cannot be a cause; `reason` is one sentence."""
+    """A logged change that reached no trace, so it cannot be a cause; `reason` is one sentence.
+
+    `came_later`: it began after the last of the traces compared, and may have reached others.
+    """
 
     change_id: str
     layer: Layer
     reason: str
+    came_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ def never_observed_of(change: ChangeRecord, cells: Cells, totals: ExposureTotals
     recorded_since = totals.last_observed >= change.at.timestamp()
     if totals.observed_exposed if recorded_since else totals.exposed.any():
         return None
-    return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=bool(totals.in_scope.any())))
+    in_scope = bool(totals.in_scope.any())
+    came_later = in_scope and change.at.timestamp() > float(cells.seconds[-1])
+    return NeverObserved(change.id, change.layer, _reason(change, cells, in_scope=in_scope), came_later)
 
 
 def _day_and_time(seconds: float) -> str:
@@ -116,7 +122,7 @@ def _reason(change: ChangeRecord, cells: Cells, *, in_scope: bool) -> str:
         return f"No trace is in its scope ({_scope_text(change.scope)})."
     last = float(cells.seconds[-1])
     if change.at.timestamp() > last:
-        return f"It came after the last trace ({_day_and_time(last)})."
+        return f"It came after the last trace compared ({_day_and_time(last)})."
     if change.facet and change.to_version:
         of = f" of {_scope_text(change.scope)}" if change.scope else ""
         if bool(((cells.codes(change.facet)[0] >= 0) & (scope_shares(change, cells) > 0)).any()):

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from postmortem.lib.hashing import canonical_json
@@ -18,6 +19,7 @@ from postmortem.report import picture_data, present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
 from postmortem.report.branding import DEFAULT_COLOUR
+from postmortem.report.certainty import how_sure
 from postmortem.report.charts.clock_lines import clocks_chart
 from postmortem.report.charts.data import SignatureData, exposed_data
 from postmortem.report.charts.exposed import exposed_chart
@@ -32,7 +34,8 @@ from postmortem.report.limits import bounded
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pattern_rows import pattern_rows
 from postmortem.report.pdf import render_pdf
-from postmortem.report.sections import is_leading, mix_words, role_of
+from postmortem.report.sections import VERDICT_KEY, is_leading, ledger_key, mix_words, role_of
+from postmortem.report.unfinished import unfinished
 from postmortem.review.causal_graph import CausalGraph
 
 VIEWS = {"brief": "Leadership brief", "full": "Full report", "annex": "Article 73 annex"}
@@ -61,13 +64,18 @@ _BRIEF_STEPS = (
 )
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
+_BEFORE_HOURS = re.compile(r"(?<=\d) (?=(?:h|min)\b)")
 _BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compile(r"(\u00a0&[lg]t;) (?=\d)")
 # What a running head has for the organisation and the view, pt.
 _HEAD_ROOM = 172
+_ARROW = re.compile(r"(\b[\w.]{1,8}) → ([\w.]{1,8}(?!\w))")
+_HYPHENED, _LONGEST_UNBROKEN = re.compile(r"(?<![\w&;-])\w+(?:-[\w.]+)+"), 22
 # From so many rows on a full report is long enough for a table of contents.
 _CONTENTS_FROM = 80
 # From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
 _LONG_ROWS, _LONG_TEXT = 250, 60_000
+# A picture of the clocks tells more than their row of figures from so many known ones on.
+_CLOCKS_DRAWN_FROM = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ def _pdf(
         for density, cell, most_actions, variant, paragraph in _BRIEF_STEPS:
             fitted = {
                 "summary": _html(_shortened(record["text"]["summary"], paragraph)),
-                "how_sure": [_shortened(one, paragraph) for one in present.how_sure(record)],
+                "how_sure": [_held(_shortened(one, paragraph)) for one in how_sure(record)],
                 "density": density,
                 "picture": _picture(data, variant),
                 "layers": _brief_layers(record, cell),
@@ -165,8 +173,18 @@ def _pdf(
     return render_pdf(tries(), css, most_pages=_BRIEF_PAGES).data
 
 
+def _held(text: str) -> str:
+    """`text`, escaped, in which neither a short name with hyphens, like eu-west, nor "4 → 5" breaks over two lines."""
+    return mark_safe(_ARROW.sub("\\1\u00a0→\u00a0\\2", _HYPHENED.sub(_unbroken, escape(text))))  # noqa: S308, escaped
+
+
+def _unbroken(found: re.Match[str]) -> str:
+    return f'<span class="nowrap">{found[0]}</span>' if len(found[0]) <= _LONGEST_UNBROKEN else found[0]
+
+
 def _with_numbers_held(html: str) -> str:
-    """`html` in which no line breaks between "n" or "P" and its number."""
+    """`html` in which no line breaks between "n" or "P" and its number, or a number and its hours."""
+    html = _BEFORE_HOURS.sub("\u00a0", html)
     return _BEFORE_BOUND.sub("\\1\u00a0", _BEFORE_NUMBER.sub("\\1\u00a0", html))
 
 
@@ -212,6 +230,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "impact": _html(text["impact"]),
         "detection_gap": _html(text["detection_gap"]),
         "lessons": _html(text["lessons"]),
+        "title": _held(record["incident"]["title"]),
         "headline": headline,
         "lede": lede,
         "finding": record["finding"],
@@ -219,7 +238,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "clocks": present.clocks(record),
         "picture": _picture(data, "print"),
         "signal_label": data.label if data else "",
-        "how_sure": [_shortened(one, _BRIEF_TEXT) for one in present.how_sure(record)],
+        "how_sure": [_held(_shortened(one, _BRIEF_TEXT)) for one in how_sure(record)],
         "layers": _brief_layers(record, _BRIEF_STEPS[0][1]) if brief else present.layers(record),
         "actions": actions,
         "brief_actions": actions[:_BRIEF_ACTIONS],
@@ -230,6 +249,8 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "leading": [] if brief else [one | {"chart": _exposed(record, one)} for one in shown if is_leading(one)],
         "told_apart": present.told_apart(record),
         "others": [one for one in shown if not is_leading(one)],
+        "verdict_key": VERDICT_KEY,
+        "ledger_key": ledger_key(record),
         "ledger": present.ledger(record) if not brief else [],
         "timeline": [one | {"when": present.when(one["at"])} for one in record["timeline"]] if not brief else [],
         "reconciliation": present.reconciliation(record),
@@ -248,6 +269,7 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "contents": view == "full" and _rows(record) >= _CONTENTS_FROM,
         "audience": record.get("audience"),
         "left_out": left_out_sentence(record),
+        "unfinished": unfinished(record) if version is None else [],
         "annex": annex_of(record) if view == "annex" else None,
     }
 
@@ -286,7 +308,10 @@ def _rows(record: Mapping[str, Any]) -> int:
 
 
 def _clocks_picture(record: Mapping[str, Any]) -> str:
-    return _svg(clocks_chart(picture_data.clock_spans(record), variant="print"))
+    """Only where it shows more than the row of figures: from three known clocks on."""
+    spans = picture_data.clock_spans(record)
+    known = sum(one.duration is not None for one in spans)
+    return _svg(clocks_chart(spans, variant="print")) if known >= _CLOCKS_DRAWN_FROM else ""
 
 
 def _mix_picture(record: Mapping[str, Any]) -> str:

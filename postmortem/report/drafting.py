@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from postmortem.report import present
+from postmortem.report.certainty import how_sure
 from postmortem.report.harmless import harmless, harmless_markdown
 from postmortem.report.summaries import FIELDS
 
@@ -65,7 +66,7 @@ def facts_of(record: Mapping[str, Any], *, mask: Callable[[str], str]) -> list[F
     if finding:
         result = finding["result"]
         found += [(result[key], f"finding.result.{key}") for key in ("headline", "lede") if result.get(key)]
-        found += [(text, "finding.result.hypotheses") for text in present.how_sure(record)]
+        found += [(text, "finding.result.hypotheses") for text in how_sure(record)]
     for layer in present.layers(record):
         found.append((f"{layer['label']}: {layer['word']}. {layer['reason']}", f"layers.{layer['layer']}"))
     for factor in record["factors"]:

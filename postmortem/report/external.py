@@ -21,6 +21,7 @@ _MAIL = re2.compile(r"[\pL\pN_.+-]+@[\pL\pN_-]+(?:\.[\pL\pN_-]+)+")
 _PRIVATE_FACETS = frozenset({"tenant", "user", "user_id", "session", "session_id", "account", "customer"})
 _PRIVATE_VALUE = re.compile(rf"({'|'.join(sorted(_PRIVATE_FACETS))})(?: |=)(.+)")
 _LEAST_NAME_PART = 3
+_BEGINS = re.compile(r"(?:^|[.!?]\s|\n)\s*\Z")
 _INSTEAD = {
     "names of people": "their part in the review",
     "e-mail addresses": "[e-mail left out]",
@@ -60,7 +61,8 @@ def for_outside(record: Mapping[str, Any], *, sha256: str = "") -> dict[str, Any
     if out.get("annex"):
         values = _without_links(out["annex"]["values"], counts)
         out["annex"] = out["annex"] | {"edited_by": "a reviewer", "values": values}
-    out["participants"] = [one | {"name": _role(one)} for one in out["participants"]]
+    several = _several(record)
+    out["participants"] = [one | {"name": _role(one, several)} for one in out["participants"]]
     out["audience"] = {
         "name": "external",
         "made_from_sha256": sha256,
@@ -115,10 +117,14 @@ class _Rules:
         text = _LINK.sub(lambda found: self.drop("links", found[1] or "[link left out]"), str(text))
         text = _MAIL.sub(lambda _: self.drop("e-mail addresses", "[e-mail left out]"), text)
         if self.names:
-            text = self.names.sub(lambda found: self.drop("names of people", self.parts[found[0]]), text)
+            text = self.names.sub(self._part, text)
         if self.private:
             text = self.private.sub(lambda _: self.drop("values of tenant and user facets", "[left out]"), text)
         return text
+
+    def _part(self, found: re.Match[str]) -> str:
+        part = self.drop("names of people", self.parts[found[0]])
+        return part[:1].upper() + part[1:] if _BEGINS.search(found.string, 0, found.start()) else part
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str] | None:
@@ -184,10 +190,11 @@ def _walk(value: Any, rules: _Rules, key: str = "", inside: str = "") -> Any:  #
 def _parts(record: Mapping[str, Any]) -> dict[str, str]:
     """Each name that the record knows, and each part of it, to what stands for it."""
     people: dict[str, str] = {}
+    several = _several(record)
     for one in record["participants"]:
-        people.setdefault(one["name"], _role(one))
+        people.setdefault(one["name"], _role(one, several))
     for layer in record["layers"]:
-        people.setdefault(layer["lead"], f"the lead of {layer['layer']}")
+        people.setdefault(layer["lead"], f"the {layer['layer']} lead")
         people.setdefault(layer["decided_by"], "a reviewer")
     for action in record["actions"]:
         people.setdefault(action["owner"], "an owner")
@@ -204,6 +211,14 @@ def _parts(record: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _role(participant: Mapping[str, Any]) -> str:
-    role = str(participant["role"]).replace("_", " ")
-    return f"the lead of {participant['layer']}" if participant["layer"] else f"the {role}"
+def _several(record: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Parts that more than one person has, as (role, layer)."""
+    counts = Counter((str(one["role"]), str(one["layer"])) for one in record["participants"])
+    return {part for part, count in counts.items() if count > 1}
+
+
+def _role(participant: Mapping[str, Any], several: set[tuple[str, str]]) -> str:
+    role, layer = str(participant["role"]), str(participant["layer"])
+    words = f"{layer} lead" if layer else role.replace("_", " ")
+    article = "the" if (role, layer) not in several else "an" if words[0] in "aeiou" else "a"
+    return f"{article} {words}"

@@ -10,7 +10,7 @@ from postmortem.report.markdown_parts import actions_table, picture, rows_table
 from postmortem.report.markdown_text import identifier, plain
 from postmortem.report.markdown_writer import people_markdown
 from postmortem.report.pattern_rows import pattern_rows
-from postmortem.report.sections import is_leading, mix_words, role_of
+from postmortem.report.sections import is_leading, ledger_key, mix_words, role_of
 
 _MOST_HASHES = 3
 
@@ -48,9 +48,7 @@ def _explanations(record: Mapping[str, Any]) -> list[str]:
     if not finding:
         return ["No attribution was run."]
     headline, lede = present.opening(record)
-    inputs = identifier(finding["inputs_sha256"])
-    run = f"Run {finding['number']}, method {plain(finding['method'])}, inputs sha256 {inputs}."
-    parts = [f"**{plain(headline)}** {plain(lede)}", *map(plain, present.told_apart(record)), run]
+    parts = [f"**{plain(headline)}** {plain(lede)}", *map(plain, present.told_apart(record))]
     shown = present.hypotheses(record)
     leading = [one for one in shown if is_leading(one)]
     for one in leading:
@@ -137,13 +135,13 @@ def _factors(record: Mapping[str, Any]) -> list[str]:
 def _ledger(record: Mapping[str, Any]) -> list[str]:
     rows = (
         (
-            one["when"], one["layer_label"], one["summary"], one["rollout"], one["exposure"], one["state"],
-            one["probability"],
+            one["when"], one["layer_label"], f"{one['summary']} ({one['id']})", one["rollout"], one["exposure"],
+            one["state"], one["probability"],
         )
         for one in present.ledger(record)
     )  # fmt: skip
     head = ("When, UTC", "Layer", "Change", "Rollout", "Exposed traces", "State", "P")
-    parts = ["## Change ledger", rows_table(head, rows)]
+    parts = ["## Change ledger", *([plain(ledger_key(record))] if record["changes"] else []), rows_table(head, rows)]
     found = present.reconciliation(record)
     if not found["never_logged"] and not found["never_observed"]:
         return parts
@@ -172,6 +170,9 @@ def _answers(record: Mapping[str, Any]) -> list[str]:
 def _evidence(record: Mapping[str, Any]) -> list[str]:
     kept = record["evidence"]
     count = f"{kept['traces']:,} traces and {kept['scores']:,} scores. Imported bytes are never edited."
+    if finding := record["finding"]:
+        method, inputs = plain(finding["method"]), identifier(finding["inputs_sha256"])
+        count += f" Attribution: run {finding['number']}, method {method}, inputs sha256 {inputs}."
     rows = (
         (
             f"{one['kind']} {one['origin']}".strip() + (" (cut at the cap)" if one.get("truncated_at_cap") else ""),

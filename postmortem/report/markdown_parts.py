@@ -35,7 +35,7 @@ def verdicts_table(record: Mapping[str, Any]) -> str:
                 one["label"],
                 one["word"],
                 _first(one["evidence_for"]),
-                _first(one["evidence_against"]) + (f" ({one['statistics']})" if one["differs"] else ""),
+                _first(one["evidence_against"]) + _proposed(one),
                 one["decided_by"] or "–",
             )
             for one in present.layers(record)
@@ -67,10 +67,16 @@ def actions_table(record: Mapping[str, Any], *, whole: bool = False) -> str:
 
 
 def _titled(action: Mapping[str, Any], *, whole: bool) -> str:
-    state = f" ({action['status_label']})" if action["status"] != "open" else ""
+    state = f" ({action['status_label']})" if action["status_label"] != "Open" else ""
     cuts = f" Cuts: {action['cuts_text']}" if action["cuts_text"] else ""
     more = f" – {action['kind_label']}, {action['layer_label']}.{cuts}" if whole else ""
     return f"{action['title']}{state}{more}"
+
+
+def _proposed(layer: Mapping[str, Any]) -> str:
+    """What the attribution proposed, where people have not said the same."""
+    open_to_say = layer["statistics"] and (layer["differs"] or not layer["verdict"])
+    return f" ({layer['statistics']})" if open_to_say else ""
 
 
 def _first(pieces: list[dict[str, Any]]) -> str:

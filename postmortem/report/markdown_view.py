@@ -10,12 +10,15 @@ from typing import Any
 
 from postmortem.report import present
 from postmortem.report.annex_view import annex_of
+from postmortem.report.certainty import how_sure
 from postmortem.report.charts.captions import alternative_text
 from postmortem.report.markdown_full import full_sections
 from postmortem.report.markdown_parts import actions_table, picture, reasons, rows_table, simulated, verdicts_table
 from postmortem.report.markdown_text import identifier, plain
 from postmortem.report.markdown_writer import people_line, people_markdown
 from postmortem.report.picture_data import picture_of
+from postmortem.report.sections import VERDICT_KEY
+from postmortem.report.unfinished import unfinished
 
 
 def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int | None, sha256: str) -> str:
@@ -26,10 +29,12 @@ def render_markdown_view(record: Mapping[str, Any], *, view: str, version: int |
 
 
 def _brief(record: Mapping[str, Any], version: int | None, sha256: str) -> list[str]:
-    parts = [*_opening(record, version, sha256), "## How sure we are", *map(plain, present.how_sure(record))]
+    parts = [*_opening(record, version, sha256), "## Why, and how sure we are", *map(plain, how_sure(record))]
     parts += ["## The five clocks", rows_table(("Clock", "Duration", "From where to where"), present.clocks(record))]
-    parts += ["## Four layers, four verdicts", verdicts_table(record)]
+    parts += ["## Four layers, four verdicts", VERDICT_KEY, verdicts_table(record)]
     parts += ["## Who does what by when", actions_table(record), plain(present.causes(record)["verdict"])]
+    if version is None and (lacks := unfinished(record)):
+        parts.append(f"**This draft still lacks:** {plain('; '.join(lacks))}.")
     parts += _decisions(record)
     return [*parts, f"Signed: {plain(present.signatures(record)) or 'nobody yet'}."]
 

@@ -25,14 +25,28 @@ def pattern_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "word": _ANSWERS[one["answer"]],
             "css": {"match": "in", "no_match": "out"}.get(one["answer"], "insufficient"),
             "sentence": one["sentence"],
-            "numbers": "; ".join(_number(number) for number in one["numbers"][:_MOST_NUMBERS]),
+            "numbers": "; ".join(_number(number) for number in _untold(one)),
             "missing": "; ".join(one["missing"]),
         }
         for one in sorted(rows, key=lambda one: (order[one["answer"]], one["number"]))
     ]
 
 
+def _untold(pattern: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The first numbers that the sentence does not say already."""
+    return [one for one in pattern["numbers"] if not _told(one, pattern["sentence"])][:_MOST_NUMBERS]
+
+
+def _told(one: Mapping[str, Any], sentence: str) -> bool:
+    """Whether `sentence` says this number with its interval already."""
+    interval = wording.interval(one["interval"], one["unit"]) if one.get("interval") else ""
+    return bool(interval) and f"{_estimate(one)} ({interval})" in sentence
+
+
+def _estimate(one: Mapping[str, Any]) -> str:
+    return (wording.change if one["signed"] else wording.level)(one["estimate"], one["unit"])
+
+
 def _number(one: Mapping[str, Any]) -> str:
-    write = wording.change if one["signed"] else wording.level
     bounds = f"{wording.interval(one['interval'], one['unit'])}, " if one.get("interval") else ""
-    return f"{one['label']} {write(one['estimate'], one['unit'])} ({bounds}n\u00a0{one['count']:,})"
+    return f"{one['label']} {_estimate(one)} ({bounds}n\u00a0{one['count']:,})"

@@ -39,7 +39,7 @@ _ONE_AT_A_TIME = threading.Lock()
 _in_line = 0
 _VARIABLE, _USE = re.compile(r"(--[a-z0-9]+): ([^;}]+)"), re.compile(r"var\((--[a-z0-9]+)\)")
 # Fonts of readers' machines, for HTML: a PDF is set in the vendored ones wherever it is made.
-_ELSEWHERE = re.compile(r', (?:"Segoe UI"|system-ui|ui-monospace|Charter|Georgia)')
+_ELSEWHERE = re.compile(r', (?:"Segoe UI"|"Liberation (?:Sans|Serif)"|system-ui|ui-monospace|Charter|Georgia)')
 _VOID_TAG, _DOCTYPE = re.compile(r"<(br|hr)>"), "<!doctype html>"
 # Under its own name an anchor would make an object of the file of every label.
 _ANCHORED = re.compile("(<text [^>]*) text-anchor=")

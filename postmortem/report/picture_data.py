@@ -50,6 +50,7 @@ def picture_of(record: Record) -> SignatureData | None:
         onset=_moment(times["onset_at"]),
         detected=_moment(times["detected_at"]),
         mitigated=_moment(times["mitigated_at"]),
+        reached=[one["id"] for one in record["changes"] if one["exposed_count"]],
     )
 
 

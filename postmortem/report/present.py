@@ -1,10 +1,11 @@
 """A record in words: every number of it as the report writes it. No Django, no database: a record is enough."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from postmortem.attribution.wording import facet_title
 from postmortem.lib.clock import describe_duration, parse_moment
 from postmortem.lib.layers import Layer
 from postmortem.report import picture_data
@@ -17,6 +18,7 @@ _STATUSES = {"open": "Open", "done": "Done, not verified", "verified": "Verified
 _ARITHMETIC_FROM = 0.02
 _BULLET = re.compile(r"^(\d{1,3}[.)]|[-*+•])\s+")
 _CLOCKS_IN_FIGURES = ("detect",)
+_EXPLAINED_BY = {"change": "Cause", "unlogged": "Unlogged", "mix": "Traffic mix", "none": "Chance"}
 
 
 def when(text: str | None) -> str:
@@ -41,22 +43,22 @@ def figures(record: Record) -> list[tuple[str, str, str]]:
         found.append(("People affected", f"{incident['affected_people']:,}", "counted by the team"))
     if finding:
         result, unit = finding["result"], finding["result"]["signal"]["unit"]
+        window = result["windows"].get("incident")
+        if window:
+            note = f"{wording.interval(window['interval'], unit)}, n {window['count']:,}"
+            found.append((wording.label(result["signal"]["label"]), wording.level(window["mean"], unit), note))
         drop = result.get("drop")
         if drop:
             text = wording.change(drop["estimate"], unit).replace(" points", "")
             note = ("points, " if unit == "share" else "") + wording.interval(drop["interval"], unit)
-            found.append((wording.label(result["signal"]["label"]), text, note))
-        window = result["windows"].get("incident")
-        if window:
-            note = f"{wording.interval(window['interval'], unit)}, n {window['count']:,}"
-            found.append(("In the incident window", wording.level(window["mean"], unit), note))
+            found.append(("Change from before", text, note))
     for clock in record["clocks"]:
         if clock["key"] in _CLOCKS_IN_FIGURES and clock["seconds"] is not None:
             found.append((clock["label"], _span(clock["seconds"]), clock["sentence"]))
     if finding and finding["result"]["hypotheses"]:
         first, *rest = finding["result"]["hypotheses"]
         note = f"next best {wording.probability(rest[0]['probability'])}" if rest else ""
-        label = "Cause, probability" if first["kind"] == "change" else "Best explanation, probability"
+        label = f"{_EXPLAINED_BY.get(first['kind'], 'Best')}, probability"
         found.append((label, wording.probability(first["probability"]), note))
     return found
 
@@ -100,7 +102,9 @@ def layers(record: Record) -> list[dict[str, Any]]:
                 "differs": differs,
                 "decided_on": when(one["decided_at"]),
                 "signed": f"{one['sign_off']['name']}, {when(one['sign_off']['at'])}" if one["sign_off"] else "",
-                "statistics": f"The attribution proposed {proposed}, {probability}." if proposed else "",
+                "statistics": f"The attribution propose{'d' if one['verdict'] else 's'} {proposed}, {probability}."
+                if proposed
+                else "",
             }
         )
     return found
@@ -110,6 +114,7 @@ def actions(record: Record) -> list[dict[str, Any]]:
     """Actions by due date, dropped ones last, each with what it cuts in words."""
     words = {one["id"]: one["text"] for one in record["factors"]}
     rows = sorted(record["actions"], key=lambda one: (one["status"] == "dropped", one["due_on"], one["number"]))
+    published = ((record.get("publication") or {}).get("published_at") or "")[:10]
     return [
         one
         | {
@@ -119,7 +124,9 @@ def actions(record: Record) -> list[dict[str, Any]]:
             "kind_label": one["kind"].capitalize(),
             "due": on_day(one["due_on"]),
             "due_year": one["due_on"][:4],
-            "status_label": _STATUSES[one["status"]],
+            "status_label": "Overdue"
+            if one["status"] == "open" and one["due_on"] < published
+            else _STATUSES[one["status"]],
             "cuts_text": words.get(one["cuts"], ""),
         }
         for one in rows
@@ -170,6 +177,7 @@ def hypotheses(record: Record) -> list[dict[str, Any]]:
             "glyph": Layer(one["layer"]).glyph if one["layer"] else "",
             "sentence": one["sentence"],
             "probability": wording.probability(one["probability"]),
+            "p_text": wording.p_text(one["probability"]),
             "effect": "–",
             "effect_value": "–",
             "effect_bounds": "",
@@ -202,15 +210,15 @@ def _arithmetic(hypothesis: Mapping[str, Any], unit: str) -> list[tuple[str, str
         (
             "Difference",
             wording.change(difference["estimate"], unit).replace(" points", ""),
-            f"{'points, ' if unit == 'share' else ''}{bounds}, {found['strata']:,} strata",
+            f"{'points, ' if unit == 'share' else ''}{bounds}, {found['strata']:,}\u00a0strata",
         ),
-        ("Bayes factor, ln", f"{found['log_bayes_factor']:.1f}".replace("-", "−"), "harm only"),
+        ("Bayes factor, ln", f"{found['log_bayes_factor']:,.1f}".replace("-", "−"), "for harm"),
         (
             "Prior",
             f"{found['prior']:.3f}",
             "by age of the change" if hypothesis["changes"] else "for what no log mentions",
         ),
-        ("Probability", wording.probability(hypothesis["probability"]), "share of all hypotheses"),
+        ("Probability", wording.probability(hypothesis["probability"]), "that it did harm"),
     ]
 
 
@@ -218,28 +226,6 @@ def told_apart(record: Record) -> list[str]:
     """A sentence for each credible set that holds more than one explanation; the lede speaks of the others."""
     result = record["finding"]["result"] if record["finding"] else {}
     return [one["sentence"] for one in result.get("told_apart", ()) if len(one["changes"]) + len(one["beside"]) > 1]
-
-
-def how_sure(record: Record) -> list[str]:
-    """Two short paragraphs for the brief: why we believe it, and what could still be wrong."""
-    if not record["finding"]:
-        return ["No attribution was run on the evidence."]
-    result = record["finding"]["result"]
-    found = result["hypotheses"]
-    first = found[0]
-    sure = [f"{first['title']}: {wording.p_text(first['probability'])}. {first['sentence']}"]
-    rivals = [f"{one['title']} ({wording.p_text(one['probability'])})" for one in found[1:4]]
-    doubt = "What could still be wrong: " + "; ".join(rivals) + "." if rivals else ""
-    mix = result.get("mix")
-    if mix:
-        unit = result["signal"]["unit"]
-        doubt += (
-            f" The traffic mix explains {wording.change(mix['mix'], unit)} of {wording.change(mix['total'], unit)}."
-        )
-    unlogged = len(result["reconciliation"]["never_logged"])
-    if unlogged:
-        doubt += f" {unlogged} version move{'s' if unlogged > 1 else ''} reached traces and stand in no log."
-    return [*sure, *([doubt.strip()] if doubt else [])]
 
 
 def causes(record: Record) -> dict[str, Any]:
@@ -269,13 +255,20 @@ def causes(record: Record) -> dict[str, Any]:
         for line in found
     ]
     uncut = list(check.uncut_paths)
+    texts = {node.id: node.text for node in graph.nodes}
     verdict = (
         "Together the actions and accepted risks cut every path from a cause to the impact."
         if not uncut
-        else f"{len(uncut)} path{'s' if len(uncut) > 1 else ''} from a cause to the impact "
-        f"{'are' if len(uncut) > 1 else 'is'} cut by nothing."
+        else _still_open(uncut, texts, more=check.more_uncut_paths)
     )
     return {"lines": lines, "uncut": uncut, "verdict": verdict, "numbers": numbers}
+
+
+def _still_open(uncut: Sequence[tuple[int, ...]], words: Mapping[int, str], *, more: bool) -> str:
+    starts = list(dict.fromkeys(words[path[0]] for path in uncut))
+    named = "; ".join(f"“{text.strip().rstrip('.')}”" for text in starts[:2]) + (" and others" if starts[2:] else "")
+    count = f"{'more than ' if more else ''}{len(uncut)} paths" if len(uncut) > 1 else "one path"
+    return f"Still open: {count} to the impact that no action or accepted risk cuts, from {named}."
 
 
 def reconciliation(record: Record) -> dict[str, list[dict[str, str]]]:
@@ -284,12 +277,14 @@ def reconciliation(record: Record) -> dict[str, list[dict[str, str]]]:
         return {"never_logged": [], "never_observed": []}
     found = record["finding"]["result"]["reconciliation"]
     summaries = {one["id"]: one["summary"] for one in record["changes"]}
+    # The finding compared only the traces of its windows; the ledger knows all.
+    reached = {one["id"] for one in record["changes"] if one["exposed_count"]}
     return {
         "never_logged": [
             {
                 "glyph": Layer(row["layer"]).glyph,
                 "layer": row["layer"],
-                "text": f"{row['facet']} {row['from'] or 'none'} → {row['to']}",
+                "text": f"{facet_title(row['facet'])} {row['from'] or 'none'} → {row['to']}",
                 "note": f"{when(row['at'])}, {row['count']:,} traces" + (f", {row['scope']}" if row["scope"] else ""),
             }
             for row in found["never_logged"]
@@ -302,6 +297,7 @@ def reconciliation(record: Record) -> dict[str, list[dict[str, str]]]:
                 "note": row["reason"],
             }
             for row in found["never_observed"]
+            if row["change"] not in reached
         ],
     }
 
@@ -321,8 +317,8 @@ def signatures(record: Record) -> str:
     signed = [(one["sign_off"]["name"], Layer(one["layer"]).label) for one in record["layers"] if one["sign_off"]]
     if record["facilitator_sign_off"]:
         signed.append((record["facilitator_sign_off"]["name"], "facilitator"))
-    # Outside a person is their part already: "the lead of prompt", "the facilitator".
-    return ", ".join(name if name.lower().endswith(part.lower()) else f"{name} ({part})" for name, part in signed)
+    # Outside a person is their part already: "the prompt lead", "the facilitator".
+    return ", ".join(name if record.get("audience") else f"{name} ({part})" for name, part in signed)
 
 
 def _span(seconds: float) -> str:

@@ -6,7 +6,19 @@ from typing import Any
 from postmortem.report.charts import wording
 
 # A leading hypothesis gets its arithmetic and its picture, the others a line of a table.
-_SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.05
+_SHOWN_WHOLE, _SHOWN_WHOLE_FROM = 2, 0.1
+
+VERDICT_KEY = (
+    "IN: it contributed. OUT: it did not. INSUFFICIENT: the evidence does not tell. P: probability that it did harm."
+)
+
+
+def ledger_key(record: Mapping[str, Any]) -> str:
+    """What the columns of the change ledger mean."""
+    return (
+        f"Exposed: of all {record['evidence']['traces']:,} traces. Observed: the traces themselves name the version; "
+        "inferred: by the log's scope and times; P: probability that it is a cause."
+    )
 
 
 def is_leading(hypothesis: Mapping[str, Any]) -> bool:
@@ -16,8 +28,8 @@ def is_leading(hypothesis: Mapping[str, Any]) -> bool:
 
 
 def role_of(participant: Mapping[str, Any]) -> str:
-    """A participant's part in the review: "lead of prompt", "facilitator"."""
-    return f"lead of {participant['layer']}" if participant["layer"] else participant["role"].replace("_", " ")
+    """A participant's part in the review: "prompt lead", "facilitator"."""
+    return f"{participant['layer']} lead" if participant["layer"] else participant["role"].replace("_", " ")
 
 
 def mix_words(record: Mapping[str, Any]) -> dict[str, Any] | None:

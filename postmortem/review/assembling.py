@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from postmortem.attribution.models import Finding
 from postmortem.attribution.selectors import latest_finding
+from postmortem.attribution.wording import facet_title
 from postmortem.changes.selectors import changes_for_incident
 from postmortem.incidents.models import Incident
 from postmortem.incidents.selectors import timeline_entries
@@ -90,6 +91,6 @@ def _of_finding(incident: Incident, finding: Finding | None) -> Iterator[Timelin
     yield from signal_items(finding.result, finding.number)
     for move in (finding.result.get("reconciliation") or {}).get("never_logged") or []:
         at = parse_moment(move["at"])
-        text = f"{move['facet']} moved from {move['from']} to {move['to']}, and no log mentions it"
+        text = f"{facet_title(move['facet'])} moved from {move['from']} to {move['to']}, and no log mentions it"
         key = f"unlogged.{move['facet'][:30]}.{at:%Y%m%dT%H%M%S}"
         yield TimelineItem(at, "unlogged", text, Layer(move["layer"]), run, key=key)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from postmortem.attribution.wording import probability_text
+from postmortem.attribution.wording import facet_title, probability_text
 from postmortem.lib.clock import describe_duration
 
 _LEAST = 0.05  # probability from which a change is worth a node
@@ -82,7 +82,7 @@ def _moves(result: Mapping[str, Any]) -> list[Suggestion]:
     return [
         Suggestion(
             f"unlogged-{move['facet']}-{move['at']}", "latent_condition", str(move["layer"]),
-            f"{move['facet']} moved from {move['from']} to {move['to']}, and no log mentioned it"[:300],
+            f"{facet_title(move['facet'])} moved from {move['from']} to {move['to']}, and no log mentioned it"[:300],
             f"{move.get('count', 0):,} traces show it",
         )
         for move in moves[:3]

@@ -42,7 +42,7 @@ class TestLoggedButNeverObserved:
 
     def test_a_change_after_the_last_trace(self):
         (missing,) = reconcile([change(hour=30)], day()).never_observed
-        assert missing.reason == "It came after the last trace (9 Mar 2026 23:54 UTC)."
+        assert missing.reason == "It came after the last trace compared (9 Mar 2026 23:54 UTC)."
 
     def test_a_change_that_the_clock_says_reached_traces_was_observed(self):
         assert reconcile([change(hour=8)], day()).never_observed == []

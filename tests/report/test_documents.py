@@ -78,7 +78,7 @@ def test_the_full_report_has_every_section(record):
     text = text_of(data)
     for words in ("Impact", "What explains it", "Other explanations", "Contributing factors", "cut by A-1", "Actions",
                   "Why nobody was told sooner", "What we learned", "Timeline", "Change ledger", "Logs against traces",
-                  "judge_version v8 → v8.1", "Checklist answers", "Evidence and its hashes", "ab" * 32,
+                  "Judge version v8 → v8.1", "Checklist answers", "Evidence and its hashes", "ab" * 32,
                   "Who took part and who signed", "Risk accepted: Until A-3 is verified",
                   "People decided otherwise", sha256_hex(canonical_json(record))):  # fmt: skip
         assert words in text.replace("- ", "-") or words.replace(" ", "") in text.replace(" ", ""), words

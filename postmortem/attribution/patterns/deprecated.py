@@ -17,7 +17,7 @@ from postmortem.attribution.patterns.shapes import (
     PictureRow,
     SuggestedAction,
 )
-from postmortem.attribution.wording import difference_text, moment_text, plural
+from postmortem.attribution.wording import difference_text, facet_words, moment_text, plural
 from postmortem.changes.reconcile import VersionMove, reconcile
 from postmortem.lib.layers import Layer
 
@@ -182,8 +182,8 @@ def _moved(given: PatternInput, move: VersionMove, ahead: _Ahead) -> PatternFind
     words = given.facet(move.facet)
     compared = compare(given, words == move.from_version, words == move.to_version)
     told = (
-        f"{plural(move.trace_count, 'trace')} run on {move.facet} {move.to_version} since {moment_text(move.at)}, "
-        "and no change log mentions it"
+        f"{plural(move.trace_count, 'trace')} run on {facet_words(move.facet)} {move.to_version} "
+        f"since {moment_text(move.at)}, and no change log mentions it"
     )
     known = given.during & (words != "")
     count, size = int((known & (words == move.to_version)).sum()), int(known.sum())

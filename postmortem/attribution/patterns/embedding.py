@@ -31,7 +31,7 @@ from postmortem.attribution.patterns.shapes import (
     SuggestedAction,
     Words,
 )
-from postmortem.attribution.wording import difference_text
+from postmortem.attribution.wording import difference_text, p_value_text
 from postmortem.lib.layers import Layer
 
 NAME, TITLE = "embedding_churn", "Embedding churn"
@@ -190,7 +190,12 @@ def _similarity(given: PatternInput, name: str) -> PatternFinding | None:
     test = stats.ks_2samp(one, other)
     distance, chance = float(test.statistic), float(test.pvalue)
     number = Number(
-        f"Distance of {name}", distance, None, int(one.size + other.size), "", f"Kolmogorov-Smirnov, p {chance:.2g}"
+        f"Distance of {name}",
+        distance,
+        None,
+        int(one.size + other.size),
+        "",
+        f"Kolmogorov-Smirnov, {p_value_text(chance)}",
     )
     recalls = [score for score in given.score_names() if _RECALL.search(score)]
     recall = (
@@ -212,7 +217,7 @@ def _similarity(given: PatternInput, name: str) -> PatternFinding | None:
     if distance < _LEAST_DISTANCE or chance > _LARGEST_CHANCE:
         told = f"The distribution of {name} holds (distance {distance:.2f})"
         return _answer("no_match", told + ".", numbers=tuple(numbers), picture=picture, evidence_against=(told,))
-    told = f"The distribution of {name} moved (distance {distance:.2f}, p {chance:.2g})"
+    told = f"The distribution of {name} moved (distance {distance:.2f}, {p_value_text(chance)})"
     if recall is None:
         return _answer(
             "not_enough_data",

@@ -95,7 +95,7 @@ def _of_change(given: PatternInput, change: ChangeRecord) -> PatternFinding:
         "numbers": _numbers(given, whole, fallen or looks, structured),
         "picture": _picture(given, whole, fallen or looks),
     }
-    how = "at the same time" if sides.times is not None else "after against before"
+    how = "at the same time" if sides.times is not None else "comparing after with before"
     whole_text = f"{difference_text(whole.difference, given.facts)}, {how}"
     against = tuple(f"{one.name} had fallen before the swap already" for one in early)
     if rest is None or (rest.is_harm and not _is_small(rest, fallen)):

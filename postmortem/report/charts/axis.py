@@ -89,7 +89,11 @@ def time_ticks(scale: TimeScale, size: float) -> list[TimeTick]:
     step = next((count for count in _DAYS if per_day * count >= day_room), 28 * math.ceil(day_room / per_day / 28))
     if step > 1 and days <= _MOST_BARE_DAYS and per_day >= text_width("28", size) + 8:
         step = 1  # bare numbers fit even where months do not
-    return _day_ticks(scale, step, per_day * step < day_room)
+    ticks = _day_ticks(scale, step, bare=per_day * step < day_room)
+    # A month's name may need the room of its neighbour.
+    if len(ticks) > 1 and per_day * step < text_width(ticks[0].label, size) + size * 0.7:
+        del ticks[1]
+    return ticks
 
 
 def _hour_ticks(scale: TimeScale, hours: int) -> list[TimeTick]:
@@ -103,7 +107,7 @@ def _hour_ticks(scale: TimeScale, hours: int) -> list[TimeTick]:
     return ticks
 
 
-def _day_ticks(scale: TimeScale, step: int, bare: bool) -> list[TimeTick]:
+def _day_ticks(scale: TimeScale, step: int, *, bare: bool) -> list[TimeTick]:
     at = scale.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if at < scale.start:
         at += timedelta(days=1)
@@ -112,11 +116,4 @@ def _day_ticks(scale: TimeScale, step: int, bare: bool) -> list[TimeTick]:
         month = not ticks or at.month != ticks[-1].at.month
         ticks.append(TimeTick(at, f"{at.day} {at:%b}" if month or not bare else str(at.day), month and bool(ticks)))
         at += timedelta(days=step)
-    if not bare:
-        return ticks
-    # A month's name needs the room of its neighbours.
-    return [
-        TimeTick(tick.at, tick.label, tick.strong)
-        for place, tick in enumerate(ticks)
-        if not (place == 1 and " " in ticks[0].label)
-    ]
+    return ticks

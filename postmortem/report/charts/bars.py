@@ -49,7 +49,7 @@ def _shares(out: Drawing, bar: Bar, bottom: float, time: TimeScale, style: Style
 def _label(out: Drawing, label: Label, top: float, style: Style) -> None:
     s, mark = style, label.mark
     left, box_top, right, box_bottom = label.box
-    out.rect(left - 1, top + box_top, right - left + 2, box_bottom - box_top, fill="paper", fill_opacity=0.8)
+    out.rect(left - 1, top + box_top, right - left + 2, box_bottom - box_top, fill="paper", fill_opacity=0.92)
     quiet = mark.probability < 0.05
     if not label.bold:
         y = top + label.y + s.lane.size * 0.36

@@ -24,8 +24,9 @@ def alternative_text(data: SignatureData) -> str:
     if moments:
         text = ", ".join(moments)
         parts.append(text[0].upper() + text[1:] + ".")
-    counts = ", ".join(f"{layer.value} {sum(mark.layer == layer for mark in data.changes)}" for layer in LAYERS)
-    parts.append(f"{len(data.changes)} logged changes: {counts}.")
+    logged = [mark for mark in data.changes if mark.logged]
+    counts = ", ".join(f"{layer.value} {sum(mark.layer == layer for mark in logged)}" for layer in LAYERS)
+    parts.append(f"{len(logged)} logged change{'' if len(logged) == 1 else 's'}: {counts}.")
     ranked = sorted(data.changes, key=lambda mark: -mark.probability)[:2]
     for mark, rank in zip(ranked, ("Most probable cause", "Next"), strict=False):
         parts.append(f"{rank}: {mark.summary}, {wording.p_text(mark.probability)}, {wording.moment(mark.at)}.")

@@ -71,7 +71,7 @@ def _ends(start: datetime | None, end: datetime | None) -> str:
 def _row(out: Drawing, clock: Clock, scale: TimeScale, y: float, s: Style) -> None:
     out.text(0, y + s.size * 0.35, clock.label, size=s.size, fill="ink", bold=clock.key == "detect")
     if clock.duration is None or not clock.start or not clock.end:
-        out.text(s.gutter, y + s.size * 0.35, clock.sentence, size=s.size, fill="ink3")
+        _words(out, s.gutter, y, clock.sentence, s, fill="ink3", bold=False)
         return
     left, right = sorted((scale.x(clock.start), scale.x(clock.end)))
     height = s.row * 0.5
@@ -82,5 +82,12 @@ def _row(out: Drawing, clock: Clock, scale: TimeScale, y: float, s: Style) -> No
     words = describe_duration(clock.duration)
     wide = text_width(words, s.size, bold=True)
     after = right + s.size * 0.5
-    x, anchor = (after, "start") if after + wide <= s.width else (left - s.size * 0.5, "end")
-    out.text(x, y + s.size * 0.35, words, size=s.size, fill="ink", bold=True, anchor=anchor)
+    x = after if after + wide <= s.width else left - s.size * 0.5 - wide
+    _words(out, x, y, words, s, fill="ink", bold=True)
+
+
+def _words(out: Drawing, x: float, y: float, text: str, s: Style, *, fill: str, bold: bool) -> None:
+    """Words beside a bar, on paper of their own: the lines of the axis run behind them."""
+    wide = text_width(text, s.size, bold=bold)
+    out.rect(x - s.size * 0.2, y - s.size * 0.6, wide + s.size * 0.4, s.size * 1.2, fill="paper")
+    out.text(x, y + s.size * 0.35, text, size=s.size, fill=fill, bold=bold)

@@ -1,6 +1,6 @@
 """What the pictures show: frozen records built from a finding's JSON and the changes. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from postmortem.report.charts import wording
 LABELLED = 0.03  # from this probability a change keeps its label whatever the crowd
 SUSPECT = 0.5
 _RELEVANT_BINS = 400
+_CAME_LATER = "It came after the last trace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMark:
-    """A logged change as the lanes draw it. `probability` is 0 to 1; `reached` is False if no trace ran on it.
+    """A change as the lanes draw it. `probability` is 0 to 1; `reached` is False if no trace ran on it.
 
-    `ends` is when it was taken back by another change of the log, None if it was not.
+    `logged` is False for a version that only the traces show. `ends` is when another change of the log took it back,
+    None if none did.
     """
 
     id: str
@@ -57,6 +59,7 @@ class ChangeMark:
     probability: float = 0.0
     reached: bool = True
     ends: datetime | None = None
+    logged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +123,21 @@ def signature_data(
     onset: datetime | None = None,
     detected: datetime | None = None,
     mitigated: datetime | None = None,
+    reached: Collection[str] | None = None,
 ) -> SignatureData:
-    """Build from a finding's JSON. Without a confirmed `onset` the finding's estimate is shown and said to be one."""
+    """Build from a finding's JSON. Without a confirmed `onset` the finding's estimate is shown and said to be one.
+
+    `reached`: changes that ran in some trace; without them the finding is believed, which compared only the traces
+    of its windows and says nothing of what came later.
+    """
     probabilities = {
         one["changes"][0]: float(one["probability"]) for one in result["hypotheses"] if one["kind"] == "change"
     }
-    unreached = {row["change"] for row in result.get("reconciliation", {}).get("never_observed", [])}
+    unreached = {
+        row["change"]
+        for row in result.get("reconciliation", {}).get("never_observed", [])
+        if (row["change"] not in reached if reached is not None else not row["reason"].startswith(_CAME_LATER))
+    }
     logged = sorted(changes, key=lambda change: (change.at, change.id))
     windows = result.get("windows", {})
     estimated = onset is None and bool(result.get("onset"))
@@ -150,7 +162,8 @@ def signature_data(
                 ends=_taken_back(change, logged),
             )
             for change in logged
-        ),
+        )
+        + _unlogged(result),
         baseline=_span(windows["baseline"]) if windows.get("baseline") else None,
         incident=_span(windows["incident"]) if windows.get("incident") else None,
         drop=_estimate(result.get("drop")),
@@ -160,6 +173,26 @@ def signature_data(
         mitigated=mitigated,
         layer_probability=tuple((one["layer"], float(one["probability"])) for one in result["layers"]),
     )
+
+
+def _unlogged(result: Mapping[str, Any]) -> tuple[ChangeMark, ...]:
+    """The version that no log mentions, where it is the likeliest cause; a step without a layer has no lane."""
+    moves = result.get("reconciliation", {}).get("never_logged", [])
+    return tuple(
+        ChangeMark(
+            id=f"unlogged {move['facet']} {move['to']}",
+            layer=move["layer"],
+            summary=one["title"],
+            at=parse_moment(move["at"]),
+            until=parse_moment(move["at"]),
+            probability=float(one["probability"]),
+            logged=False,
+        )
+        for one in result["hypotheses"]
+        if one["kind"] == "unlogged" and float(one["probability"]) >= SUSPECT
+        for move in moves
+        if move["layer"] == one["layer"] and f"{move['from']} → {move['to']}," in one["title"]
+    )[:1]
 
 
 def exposed_data(result: Mapping[str, Any], hypothesis: Mapping[str, Any]) -> ExposedData | None:

@@ -23,7 +23,7 @@ class Style:
 STYLES = {
     "screen": Style(620, "", 150, 11.5, 1.6),
     "narrow": Style(340, "", 120, 11, 1.5),
-    "print": Style(493, "pt", 88, 7.4, 1.0),
+    "print": Style(493, "pt", 80, 7.4, 1.0),
 }
 
 
@@ -61,10 +61,10 @@ def _draw(data: ExposedData, s: Style) -> str:
     top, bottom = s.size * 0.8, s.size * 0.8 + s.plot
     time = TimeScale(data.bins[0].start, data.bins[-1].end, gutter, s.width - names)
     scale = _scale(data, top, bottom)
-    for tick in value_ticks(scale.low, scale.high, 3):
+    ticks = value_ticks(scale.low, scale.high, 3)
+    for tick, label in zip(ticks, wording.axis_levels(ticks, data.unit), strict=True):
         y = scale.y(tick)
         out.line(gutter, y, s.width - names, y, stroke="rule", stroke_width=s.line * 0.5)
-        label = wording.axis_level(tick, data.unit)
         out.text(gutter - s.size * 0.5, y + s.size * 0.34, label, size=s.size * 0.94, fill="ink3", anchor="end")
     ends: list[tuple[float, str, str]] = []
     for words, pick, role, dash in (

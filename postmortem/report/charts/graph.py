@@ -32,7 +32,7 @@ class Style:
 
 STYLES = {
     "screen": Style(780, "", 122, 84, 12, 18, 236),
-    "print": Style(493, "pt", 80, 54, 7.6, 12, 150),
+    "print": Style(493, "pt", 83, 57, 7.6, 12, 150),
 }
 
 
@@ -187,7 +187,7 @@ def _draw_box(
         out.text(x + pad, y + s.height - s.size * 0.66, words, size=small, fill=ink, bold=True)
     elif is_open and not impact:
         out.text(x + pad, y + s.height - s.size * 0.66, "not cut", size=small, fill="alert", bold=True)
-    for row, line in enumerate(_lines(node.text, width - 2 * pad, s.size, most=lines + impact if lines else 0)):
+    for row, line in enumerate(_lines(node.text, width - 2 * pad, s.size, most=lines + 1 if lines else 0)):
         out.text(x + pad, y + s.size * 2.83 + s.size * _LEADING * row, line, size=s.size, fill=ink)
 
 

@@ -115,10 +115,10 @@ def mix_chart(data: MixData, *, variant: str = "screen") -> str:
     top = y + s.row * 0.35
     bottom = top + s.row * len(data.groups)
     scale = _scale(data)
-    for tick in value_ticks(scale.low, scale.high, 4):
+    ticks = value_ticks(scale.low, scale.high, 4)
+    for tick, words in zip(ticks, wording.axis_levels(ticks, data.unit), strict=True):
         x = _x(scale, tick, s.gutter + s.size, right - s.size)
         out.line(x, top, x, bottom, stroke="rule", stroke_width=0.5)
-        words = wording.axis_level(tick, data.unit)
         out.text(x, bottom + s.size * 1.1, words, size=head, fill="ink3", anchor="middle")
     for place, group in enumerate(data.groups):
         _group(out, group, scale=scale, y=top + s.row * (place + 0.5), s=s)

@@ -123,13 +123,12 @@ class _Signature:
 
     def _grid(self, scale: ValueScale) -> None:
         s = self.style
-        for tick in value_ticks(scale.low, scale.high, round(s.plot / s.size / 2.2)):
+        ticks = value_ticks(scale.low, scale.high, round(s.plot / s.size / 2.2))
+        for tick, text in zip(ticks, wording.axis_levels(ticks, self.data.unit), strict=True):
             y = scale.y(tick)
             self.out.line(s.gutter, y, s.width - s.pad, y, stroke="rule", stroke_width=s.line * 0.5)
-            text = wording.axis_level(tick, self.data.unit)
-            if s.heads:
-                text = text.rstrip("% s").lstrip("$")
-            self.out.text(s.gutter - s.size * 0.6, y + s.small * 0.35, text, size=s.small, fill="ink3", anchor="end")
+            shown = text.rstrip("% s").lstrip("$") if s.heads else text
+            self.out.text(s.gutter - s.size * 0.6, y + s.small * 0.35, shown, size=s.small, fill="ink3", anchor="end")
         self._axis_title(scale)
 
     def _axis_title(self, scale: ValueScale) -> None:
@@ -220,7 +219,7 @@ class _Signature:
             top += s.size * 1.75 if s.heads else s.size * 0.25
             tops.append(top)
             two_lines = not s.heads and self._lane_probability(lane.layer) is not None
-            top += max(lane.height, s.size * 2.4 if two_lines else 0) + s.size * 0.25
+            top += max(lane.height, s.size * 2.7 if two_lines else 0) + s.size * 0.25
         return tops, top
 
     def _lane_probability(self, layer: str) -> float | None:

@@ -179,6 +179,6 @@ class Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="pmchart {classes}" role="img" '
             + f'viewBox="0 {number(top)} {number(width)} {number(height)}" width="{number(width)}{unit}" '
             + f'height="{number(height)}{unit}" '
-            + 'font-family="Noto Sans, Signs math, Signs symbols2, Segoe UI, system-ui, sans-serif">'
+            + 'font-family="Noto Sans, Signs math, Signs symbols2, Segoe UI, Liberation Sans, system-ui, sans-serif">'
             + f"<title>{escape(clean(title))}</title>{''.join(self._parts)}</svg>"
         )

@@ -1,5 +1,6 @@
 """Numbers in pictures and reports: levels with their unit, intervals, moments. Pure."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from postmortem.attribution.wording import probability_digits, probability_text
@@ -28,12 +29,14 @@ def level(value: float, unit: str) -> str:
     return {"share": f"{text}%", "s": f"{text} s", "USD": f"${text}"}.get(unit, text)
 
 
-def axis_level(value: float, unit: str) -> str:
-    """A level as short as an axis needs: "95%", "1.5 s"."""
-    if unit == "share":
-        return f"{100 * value:.6g}%".replace("-", _MINUS)
-    text = f"{value:.6g}".replace("-", _MINUS)
-    return {"s": f"{text} s", "USD": f"${text}"}.get(unit, text)
+def axis_levels(values: Sequence[float], unit: str) -> list[str]:
+    """Levels as short as an axis needs, all with the same decimals: "95%", "1.5 s" beside "2.0 s"."""
+    bare = [f"{100 * value if unit == 'share' else value:.6g}" for value in values]
+    if not any("e" in text for text in bare):
+        decimals = max((len(text.partition(".")[2]) for text in bare), default=0)
+        bare = [f"{float(text):,.{decimals}f}" for text in bare]
+    texts = [text.replace("-", _MINUS) for text in bare]
+    return [{"share": f"{text}%", "s": f"{text} s", "USD": f"${text}"}.get(unit, text) for text in texts]
 
 
 def change(value: float, unit: str) -> str:
