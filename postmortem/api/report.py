@@ -244,6 +244,20 @@ class DocumentView(IncidentView):
         return _answer(self, request, view, form, report)
 
 
+class LatestDocumentView(IncidentView):
+    """The latest published version as a document."""
+
+    serializer_class = ReportSerializer
+
+    @_DOCUMENT
+    def get(self, request: Request, number: str, view: str, form: str) -> HttpResponse:
+        """Rendered from the frozen record; 404 while nothing is published."""
+        report = selectors.latest_report(self.incident)
+        if report is None:
+            raise Http404(f"Nothing of {self.incident.number} is published yet; ask for reports/draft/.")
+        return _answer(self, request, view, form, report)
+
+
 class DraftDocumentView(IncidentView):
     """The draft as a document."""
 

@@ -137,6 +137,7 @@ _incident_patterns = [
     _at("drafts/", proposals.MachineDraftsView, "machine-drafts"),
     _at("reports/", report.ReportsView, "reports"),
     _at("reports/correction/", report.CorrectionView, "report-correction"),
+    _at("reports/latest/<str:view>.<str:form>", report.LatestDocumentView, "report-latest-document"),
     _at("reports/draft/<str:view>.<str:form>", report.DraftDocumentView, "report-draft-document"),
     _at("reports/<int:version>/difference/<int:earlier>/", report.DifferenceView, "report-difference"),
     _at("reports/<int:version>/links/", delivery.ShareLinksView, "share-links"),

@@ -42,5 +42,7 @@ def _published(incident: Incident, version: int | None) -> Report | None:
         return latest_report(incident)
     report = Report.objects.filter(incident=incident, version=version).first()
     if report is None:
-        raise UserError(f"{incident.number} has no published version {version}; leave it out for the latest one.")
+        latest = latest_report(incident)
+        mend = f"the latest is {latest.version}" if latest else "nothing of it is published; ask for the draft"
+        raise UserError(f"{incident.number} has no published version {version}: {mend}.")
     return report

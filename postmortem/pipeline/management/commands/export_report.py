@@ -1,5 +1,6 @@
 """`manage.py export_report INC-2026-0001 --view brief --format pdf -o brief.pdf`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,26 @@ class Command(BaseCommand):
                 audience=options["audience"],
             )  # fmt: skip
         if options["output"] == "-":
-            sys.stdout.buffer.write(document.data)
+            _to_standard_output(document.data)
             return
         path = Path(options["output"] or document.filename)
+        if not path.parent.is_dir():
+            raise CommandError(f"The folder {path.parent} does not exist; make it first.")
         try:
             path.write_bytes(document.data)
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
         self.stdout.write(f"{path}: {len(document.data):,} bytes.")
+
+
+def _to_standard_output(data: bytes) -> None:
+    """All of `data`. CommandError when whoever reads it goes away, as `| head` does, or the disk is full."""
+    if sys.stdout is None:
+        raise CommandError("Standard output is closed; name a file with -o.")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is left in the buffer goes nowhere, else the interpreter fails once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(f"Standard output did not take the whole document: {error.strerror}.") from error
