@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,15 @@ from postmortem.report.charts.graph import graph_bands
 from postmortem.report.charts.mix import mix_chart, mix_data
 from postmortem.report.charts.signature import signature_chart
 from postmortem.report.charts.svg import shorten, text_width
+from postmortem.report.clipping import clipped
 from postmortem.report.contents import with_contents
 from postmortem.report.external import for_outside, left_out_sentence
+from postmortem.report.front import with_picture_placed
 from postmortem.report.harmless import harmless
 from postmortem.report.limits import bounded
 from postmortem.report.markdown_view import render_markdown_view
 from postmortem.report.pattern_rows import pattern_rows
-from postmortem.report.pdf import render_pdf
+from postmortem.report.pdf import render_pdf, room_below
 from postmortem.report.sections import VERDICT_KEY, is_leading, ledger_key, mix_words, role_of
 from postmortem.report.unfinished import unfinished
 from postmortem.review.causal_graph import CausalGraph
@@ -62,6 +64,8 @@ _BRIEF_STEPS = (
     ("close", 140, _BRIEF_ACTIONS, "compact", 320),
     *(("close", 110, count, "compact", 240) for count in (7, 5, 3, 2)),
 )
+# What fits whatever people wrote: every text of the record that short.
+_CLIPPED_TO = (160, 80, 40)
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
 _BEFORE_HOURS = re.compile(r"(?<=\d) (?=(?:h|min)\b)")
@@ -153,24 +157,34 @@ def _pdf(
     """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
     if view != "brief":
         html = with_contents(_with_numbers_held(render_to_string(f"report/{view}.html", context)))
-        return render_pdf([html], css, on_page=on_page).data
-
-    data = picture_data.picture_of(record)
+        placed = (with_picture_placed(one, lambda part: room_below(part, css, whole=html)) for one in [html])
+        return render_pdf(placed, css, on_page=on_page).data
 
     def tries() -> Iterator[str]:
-        for density, cell, most_actions, variant, paragraph in _BRIEF_STEPS:
-            fitted = {
-                "summary": _html(_shortened(record["text"]["summary"], paragraph)),
-                "how_sure": [_held(_shortened(one, paragraph)) for one in how_sure(record)],
-                "density": density,
-                "picture": _picture(data, variant),
-                "layers": _brief_layers(record, cell),
-                "brief_actions": context["actions"][:most_actions],
-                "more_actions": max(0, len(context["actions"]) - most_actions),
-            }
-            yield _with_numbers_held(render_to_string("report/brief.html", context | fitted))
+        yield from _briefs(record, context, _BRIEF_STEPS)
+        for most in _CLIPPED_TO:
+            short = clipped(record, most)
+            made = _context(short, view=view, version=context["version"], sha256=context["sha256"])
+            yield from _briefs(short, context | made, _BRIEF_STEPS[-3::2])
 
     return render_pdf(tries(), css, most_pages=_BRIEF_PAGES).data
+
+
+def _briefs(record: Mapping[str, Any], context: dict[str, Any], steps: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """The brief from roomy to close."""
+    data = picture_data.picture_of(record)
+    actions = [one for one in context["actions"] if one["status"] != "dropped"]
+    for density, cell, most_actions, variant, paragraph in steps:
+        fitted = {
+            "summary": _html(_shortened(record["text"]["summary"], paragraph)),
+            "how_sure": [_held(_shortened(one, paragraph)) for one in how_sure(record)],
+            "density": density,
+            "picture": _picture(data, variant),
+            "layers": _brief_layers(record, cell),
+            "brief_actions": actions[:most_actions],
+            "more_actions": max(0, len(actions) - most_actions),
+        }
+        yield _with_numbers_held(render_to_string("report/brief.html", context | fitted))
 
 
 def _held(text: str) -> str:

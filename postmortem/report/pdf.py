@@ -108,16 +108,36 @@ def render_pdf(
         return _rendered(htmls, css, most_pages)
 
 
+def room_below(part: str, css: str, *, whole: str) -> list[float]:
+    """How much room the first page of `part` has under each element of the class `place`, pt. For use by a try.
+
+    `part` begins the document `whole` and is laid out with its fonts.
+    """
+    style, fonts, with_fonts = _styled(whole, css)
+    pages = _Page(with_fonts(part)).render(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1").pages
+    first = pages[0]._page_box
+    end = first.content_box_y() + first.height
+    places = (one for one in first.descendants() if one.element is not None and one.element.get("class") == "place")
+    return [(end - one.position_y) * _PT_PER_PX for one in places]
+
+
+def _styled(html: str, css: str) -> tuple[CSS, FontConfiguration, Callable[[str], str]]:
+    """Style sheet and fonts of a document, and what asks its markup for them."""
+    families, faces = fonts_for(html, _FONT_BASE)
+    subsets = subsets_for(html)
+
+    def with_fonts(text: str) -> str:
+        return with_subsets(with_families(text, families), subsets)
+
+    return *_prepared(_font_css() + faces + with_fonts(css)), with_fonts
+
+
 def _rendered(htmls: Iterable[str], css: str, most_pages: int | None) -> Pdf:
     """All that layout made is let go on return, before anything looks for garbage."""
     document = None
     for html in htmls:
-        families, faces = fonts_for(html, _FONT_BASE)
-        subsets = subsets_for(html)
-        style, fonts = _prepared(_font_css() + faces + with_subsets(with_families(css, families), subsets))
-        document = _Page(with_subsets(with_families(html, families), subsets)).render(
-            stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1"
-        )
+        style, fonts, with_fonts = _styled(html, css)
+        document = _Page(with_fonts(html)).render(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
         if most_pages is None or len(document.pages) <= most_pages:
             break
     if document is None:
@@ -230,6 +250,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
+_PT_PER_PX = 0.75
 _draw_letters = svg.text
 
 
