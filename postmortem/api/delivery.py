@@ -43,7 +43,9 @@ class NewShareLinkSerializer(serializers.Serializer):
 
 
 class DeliverySerializer(serializers.ModelSerializer):
-    """An e-mail or webhook call."""
+    """An e-mail or webhook call; of a webhook's address only the host is told."""
+
+    target = serializers.CharField(source="destination")
 
     class Meta:
         model = Delivery

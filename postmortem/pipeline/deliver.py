@@ -1,15 +1,18 @@
 """The worker's part of delivery: e-mails with the brief attached, signed webhook calls, tried again until taken."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 from smtplib import SMTPException
 
 import httpx
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMultiAlternatives
 from django.db.models import F
 
 from postmortem.lib.clock import format_moment, utc_now
@@ -21,6 +24,7 @@ from postmortem.report.documents import make_document
 from postmortem.report.models import Delivery
 from postmortem.report.services import read_record
 from postmortem.traces.secret_keys import decrypt
+from postmortem.traces.source_http import unreachable
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ MAX_ATTEMPTS = 8
 _FIRST_WAIT = timedelta(seconds=30)  # doubled with every attempt: an hour in all
 _CLAIM = timedelta(minutes=5)
 _TIMEOUT_SECONDS = 10.0
+_STANDARD = "whsec_"
 _TRANSPORT: httpx.BaseTransport | None = None  # tests put a stand-in here
 
 
@@ -52,8 +57,10 @@ def _deliver(one: Delivery) -> None:
             _send_email(one)
         else:
             _call_webhook(one)
-    except (UserError, OSError, SMTPException, httpx.HTTPError) as error:
+    except (UserError, OSError, SMTPException) as error:
         _failed(one, str(error) or type(error).__name__)
+    except httpx.HTTPError as error:
+        _failed(one, _not_taken(one, error))
     except Exception:
         log.exception("delivery %s broke off", one.pk)
         _failed(one, "It broke off for a reason that the server's log names.")
@@ -78,17 +85,24 @@ def _send_email(one: Delivery) -> None:
     )
     outside = one.audience == "external"
     title = "" if outside else f" {incident.title}"
-    body = covering_letter(
+    letter = covering_letter(
         record, sender=one.created_by.name, version=report.version, sha256=report.sha256, audience=one.audience,
         note=one.note, link="" if outside else f"{settings.SITE_URL}/incidents/{incident.number}/report/",
     )  # fmt: skip
-    mail = EmailMessage(
+    mail = EmailMultiAlternatives(
         subject=" ".join(f"[{incident.number}]{title} – leadership brief".split())[:180],
-        body=body,
+        body=letter.text,
         to=[one.target],
     )
+    mail.attach_alternative(letter.html, "text/html")
     mail.attach(document.filename, document.data, document.media_type)
     mail.send()
+
+
+def _not_taken(one: Delivery, error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return f"{one.destination} did not take the call within {_TIMEOUT_SECONDS:.0f} seconds."
+    return unreachable(one.destination, error)
 
 
 def _call_webhook(one: Delivery) -> None:
@@ -107,14 +121,24 @@ def _call_webhook(one: Delivery) -> None:
             "url": f"{settings.SITE_URL}/incidents/{report.incident.number}/report/",
         }
     )
+    secret, now, called = decrypt(bytes(allowed.webhook_secret)), int(time.time()), f"msg_{one.pk}"
     headers = {
         "Content-Type": "application/json",
         "X-Postmortem-Delivery": str(one.pk),
-        "X-Postmortem-Signature": signature(decrypt(bytes(allowed.webhook_secret)), body, int(time.time())),
+        "X-Postmortem-Signature": signature(secret, body, now),
+        "webhook-id": called,
+        "webhook-timestamp": str(now),
+        "webhook-signature": standard_signature(secret, body, called=called, at=now),
     }
+    # Authorities that SSL_CERT_FILE names are trusted, as for sources; proxies and .netrc of the machine are not asked.
     with httpx.Client(
-        timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, transport=_TRANSPORT
+        timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, transport=_TRANSPORT,
+        verify=httpx.create_ssl_context(),
     ) as client, client.stream("POST", one.target, content=body, headers=headers) as answer:  # fmt: skip
+        if 300 <= answer.status_code < 400:
+            raise UserError(
+                f"The receiver redirects ({answer.status_code}); nothing is sent on, enter its real address."
+            )
         if not 200 <= answer.status_code < 300:
             raise UserError(f"The receiver answered {answer.status_code}.")
 
@@ -123,3 +147,17 @@ def signature(secret: str, body: bytes, at: int) -> str:
     """`t=<Unix seconds>,v1=<hex>`: HMAC-SHA-256 of "<t>.<body>", so that an old call cannot be replayed."""
     mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
     return f"t={at},v1={mac.hexdigest()}"
+
+
+def standard_signature(secret: str, body: bytes, *, called: str, at: int) -> str:
+    """`v1,<base64>` of Standard Webhooks: HMAC-SHA-256 of "<id>.<Unix seconds>.<body>".
+
+    A secret "whsec_<base64>" stands for the bytes in it, any other one for its own bytes.
+    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    key = secret.encode()
+    if secret.startswith(_STANDARD):
+        with suppress(binascii.Error):
+            key = base64.b64decode(secret.removeprefix(_STANDARD), validate=True)
+    mac = hmac.new(key, f"{called}.{at}.".encode() + body, hashlib.sha256)
+    return f"v1,{base64.b64encode(mac.digest()).decode()}"

@@ -1,6 +1,7 @@
 """Published reports: frozen, hashed, never changed."""
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.utils import timezone
@@ -129,6 +130,11 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"
+
+    @property
+    def destination(self) -> str:
+        """Where it goes, without the path of a webhook: that may hold a token."""
+        return self.target if self.kind == self.Kind.EMAIL else f"https://{urlsplit(self.target).netloc}"
 
 
 class DraftingSettings(models.Model):

@@ -200,7 +200,7 @@ class HttpReader:
                 wait, failed = self._backoff, error
             except httpx.TransportError as error:
                 if attempt == _TRIES or not isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-                    raise SourceError(_unreachable(self.base_url, error)) from error
+                    raise SourceError(unreachable(self.base_url, error)) from error
                 wait, failed = self._backoff * 2 ** (attempt - 1), error
             waited += wait
             self._sleep(wait)
@@ -272,14 +272,18 @@ def _message(body: Any) -> str:
     return f": {' '.join(said.split())[:160].rstrip('.')}" if isinstance(said, str) and said.strip() else ""
 
 
-def _unreachable(base_url: str, error: Exception) -> str:
+def unreachable(base_url: str, error: Exception) -> str:
+    """The sentence for a server that could not be spoken to: certificate, name, refusal, or something else."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < 6:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(item, ssl.SSLError) for item in causes):
-        return f"The TLS certificate of {base_url} is not trusted here; check the address, or ask its administrator."
+        return (
+            f"The TLS certificate of {base_url} is not trusted here; check the address, or let SSL_CERT_FILE name "
+            "the authorities to trust."
+        )
     if any(isinstance(item, socket.gaierror) for item in causes):
         return f"There is no server named {urlsplit(base_url).hostname}; check the connection's address."
     if any(isinstance(item, ConnectionRefusedError) for item in causes):

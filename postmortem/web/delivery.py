@@ -141,7 +141,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     status = saved_status(request, form, lambda data: delivery.save_delivery_settings(by=request.user, **data))
     if status == SAVED:
         return redirect("delivery-settings")
-    context = {"form": form, "failed": Delivery.objects.filter(state=Delivery.State.FAILED)[:20]}
+    context = {"form": form, "deliveries": Delivery.objects.select_related("report__incident")[:30]}
     return render(request, "report_pages/delivery_settings.html", context, status=status)
 
 

@@ -189,7 +189,7 @@ def test_the_e_mail_says_what_happened_and_what_is_asked(audience):
     told = covering_letter(
         SAMPLE, sender="Helen Lindqvist", version=1, sha256="ab" * 32, audience=audience, note="Before Friday, please.",
         link="https://pm.example.org/r" if audience == "internal" else "",
-    )  # fmt: skip
+    ).text  # fmt: skip
     assert told.startswith("Helen Lindqvist sends you the leadership brief of INC-2026-0007, version 1")
     for words in (
         "Before Friday, please.",
