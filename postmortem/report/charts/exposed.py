@@ -23,7 +23,7 @@ class Style:
 STYLES = {
     "screen": Style(620, "", 150, 11.5, 1.6),
     "narrow": Style(340, "", 120, 11, 1.5),
-    "print": Style(493, "pt", 80, 7.4, 1.0),
+    "print": Style(493, "pt", 77, 7.4, 1.0),
 }
 
 
