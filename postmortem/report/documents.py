@@ -29,6 +29,7 @@ from postmortem.report.charts.signature import signature_chart
 from postmortem.report.charts.svg import shorten, text_width
 from postmortem.report.clipping import clipped
 from postmortem.report.contents import with_contents
+from postmortem.report.directions import with_directions
 from postmortem.report.external import for_outside, left_out_sentence
 from postmortem.report.front import with_picture_placed
 from postmortem.report.harmless import harmless
@@ -143,7 +144,7 @@ def make_document(
         return Document(_pdf(view, record, context, css, on_page), media_type, name)
     css += _SCREEN_STYLESHEET.read_text()
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
-    html = with_contents(_with_numbers_held(html))
+    html = with_contents(_with_words_held(html))
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 
@@ -156,7 +157,7 @@ def _pdf(
 ) -> bytes:
     """The PDF; a brief that runs over its two pages is set closer and shorter until it fits."""
     if view != "brief":
-        html = with_contents(_with_numbers_held(render_to_string(f"report/{view}.html", context)))
+        html = with_contents(_with_words_held(render_to_string(f"report/{view}.html", context)))
         placed = (with_picture_placed(one, lambda part: room_below(part, css, whole=html)) for one in [html])
         return render_pdf(placed, css, on_page=on_page).data
 
@@ -184,7 +185,7 @@ def _briefs(record: Mapping[str, Any], context: dict[str, Any], steps: Sequence[
             "brief_actions": actions[:most_actions],
             "more_actions": max(0, len(actions) - most_actions),
         }
-        yield _with_numbers_held(render_to_string("report/brief.html", context | fitted))
+        yield _with_words_held(render_to_string("report/brief.html", context | fitted))
 
 
 def _held(text: str) -> str:
@@ -196,9 +197,11 @@ def _unbroken(found: re.Match[str]) -> str:
     return f'<span class="nowrap">{found[0]}</span>' if len(found[0]) <= _LONGEST_UNBROKEN else found[0]
 
 
-def _with_numbers_held(html: str) -> str:
-    """`html` in which no line breaks between "n" or "P" and its number, or a number and its hours."""
-    html = _BEFORE_HOURS.sub("\u00a0", html)
+def _with_words_held(html: str) -> str:
+    """`html` in which no line breaks between "n" or "P" and its number, or a number and its hours, and in which text
+    from right to left keeps its full stop.
+    """
+    html = with_directions(_BEFORE_HOURS.sub("\u00a0", html))
     return _BEFORE_BOUND.sub("\\1\u00a0", _BEFORE_NUMBER.sub("\\1\u00a0", html))
 
 

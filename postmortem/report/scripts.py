@@ -13,6 +13,13 @@ _SCRIPTS = (
      (("noto-sans-cjk-400-normal.woff2", 400),)),
     ("Script hangul", re.compile("[\u1100-\u11ff\u3131-\u318f\uac00-\ud7a3]"),
      (("noto-sans-kr-400-normal.woff2", 400),)),
+    *((f"Script {name}", re.compile(letters),
+       tuple((f"noto-sans-{name}-{name}-{weight}-normal.woff2", weight) for weight in (400, 700)))
+      for name, letters in (
+          ("hebrew", "[\u0591-\u05f4\ufb1d-\ufb4f]"), ("thai", "[\u0e01-\u0e5b]"), ("bengali", "[\u0980-\u09fe]"),
+          ("devanagari", "[\u0900-\u097f\ua8e0-\ua8ff]"), ("tamil", "[\u0b82-\u0bfa]"),
+          ("georgian", "[\u10a0-\u10ff\u1c90-\u1cbf]"), ("armenian", "[\u0531-\u058f\ufb13-\ufb17]"),
+      )),
     ("Script emoji", re.compile("[\u203c\u2049\u231a-\u23ff\u25fb-\u27bf\u2934-\u2b55\U0001f000-\U0001faff]"),
      (("noto-emoji-400-normal.woff2", 400),)),
 )  # fmt: skip
@@ -21,6 +28,7 @@ _SUBSETS = (
     ("latin-ext", re.compile("[\u0100-\u02ba\u02bd-\u02c5\u02c7-\u02cc\u02ce-\u02d7\u02dd-\u02ff\u0304\u0308\u0329"
                              "\u1d00-\u1dbf\u1e00-\u1e9f\u1ef2-\u1eff\u2020\u20a0-\u20ab\u20ad-\u20c0\u2113"
                              "\u2c60-\u2c7f\ua720-\ua7ff]")),
+    ("vietnamese", re.compile("[\u0300\u0303\u0309\u0323\u1ea0-\u1ef1]")),
     ("greek", re.compile("[\u0370-\u03ff]")),
     ("cyrillic", re.compile("[\u0301\u0400-\u045f\u0490\u0491\u04b0\u04b1\u2116]")),
 )  # fmt: skip
@@ -55,7 +63,7 @@ def with_families(text: str, families: list[str]) -> str:
 
 
 def subsets_for(text: str) -> list[str]:
-    """Which files of the text fonts `text` needs beside the first: latin-ext, greek, cyrillic."""
+    """Which files of the text fonts `text` needs beside the first: latin-ext, vietnamese, greek, cyrillic."""
     return [name for name, letters in _SUBSETS if letters.search(text)]
 
 

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from postmortem.lib.markdown import render_markdown
 from postmortem.report.documents import FORMATS, VIEWS
+from postmortem.report.harmless import harmless
 from postmortem.report.limits import CUT, TEXT_BUDGET, bounded
 
 ROOT = Path(settings.BASE_DIR)
@@ -76,6 +77,10 @@ def test_texts_share_one_budget_and_short_ones_stay_whole():
     assert sum(len(text) for text in found["a"]) <= TEXT_BUDGET + 50 * len(CUT)
     assert all(text.endswith(CUT) for text in found["a"]) and found["b"] == ["short"] * 50
     assert bounded({"a": "x" * 1_000})[0] == {"a": "x" * 1_000}
+
+
+def test_marks_do_not_run_over_the_lines_above():
+    assert harmless("a" + "\u0301" * 60 + "b e\u0301") == "a" + "\u0301" * 4 + "b e\u0301"
 
 
 def test_brackets_without_end_do_not_hold_up_markdown():

@@ -13,6 +13,7 @@ from pypdf import PdfReader
 
 from postmortem.report import pdf
 from postmortem.report.contents import PLACE, with_contents
+from postmortem.report.directions import with_directions
 from postmortem.report.documents import make_document
 from postmortem.report.scripts import fonts_for, subsets_for, with_families, with_subsets
 
@@ -56,6 +57,44 @@ def test_other_scripts_are_embedded_and_accessible(worldly, view, tmp_path):
     assert "退款答案过期" in "".join(one.extract_text() for one in pages)
     if view == "brief":
         assert len(pages) == 2
+
+
+LANGUAGES = {
+    "hebrew": "לאחר שדרוג המקודד נותר האינדקס ישן.", "thai": "หลังจากอัปเกรดตัวเข้ารหัส",
+    "devanagari": "एनकोडर के उन्नयन के बाद",
+    "bengali": "এনকোডার উন্নত করার পরে", "tamil": "குறியாக்கி மேம்படுத்தப்பட்ட பிறகு", "georgian": "კოდერის განახლების შემდეგ",
+    "armenian": "Կոդավորիչի թարմացումից հետո", "vietnamese": "Sau khi nâng cấp bộ mã hoá, chỉ mục vẫn cũ",
+}  # fmt: skip
+
+
+def test_every_letter_of_many_languages_is_in_an_embedded_font(record, tmp_path, caplog):
+    found = copy.deepcopy(record)
+    found["text"]["summary"] = "\n\n".join(f"{words} **{words}**" for words in LANGUAGES.values())
+    for one, words in zip(found["changes"], LANGUAGES.values(), strict=False):
+        one["summary"] = words
+    data = make_document(found, view="full", form="pdf", version=1, sha256="ab" * 32).data
+    assert "notdef" not in caplog.text
+    path = tmp_path / "languages.pdf"
+    path.write_bytes(data)
+    report = page.validate_pdf(path, profile="ua1")
+    assert report.is_compliant, [str(failure) for failure in report.failures][:5]
+    fonts = {font.get_object()["/BaseFont"][8:] for one in PdfReader(BytesIO(data)).pages
+             for font in one["/Resources"]["/Font"].values()}  # fmt: skip
+    for name in LANGUAGES:
+        assert any(name in one for one in fonts), (name, fonts)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("يومين.", "يومين.\u200f"), ("<p>يومين… </p>", "<p>يومين…\u200f </p>"), ("«قديمة». x", "«قديمة».\u200f x"),
+        ("حسن, 16 Mar 2026", "حسن\u200e, 16 Mar 2026"), ("القاهرة wrote", "القاهرة wrote"),
+        ("في 16 مارس", "في 16 مارس"),
+        ("</b>قديما…, 0.04</text>", "</b>قديما\u200e…, 0.04</text>"), ("No 16 Mar. x", "No 16 Mar. x"),
+    ],
+)  # fmt: skip
+def test_text_from_right_to_left_keeps_its_full_stop_and_leaves_dates_alone(text, shown):
+    assert with_directions(text) == shown
 
 
 def test_plain_text_takes_no_other_font():

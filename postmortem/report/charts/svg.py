@@ -38,7 +38,8 @@ _BOLD = (
     597, 387, 632, 650, 299, 298, 620, 298, 975, 650, 625, 632, 632, 447, 502, 434, 650, 571, 856, 578, 571, 493, 394,
     551, 394, 572,
 )  # fmt: skip
-_WIDE_FROM = "\u1100"  # Hangul, CJK and emoji take a whole square
+_WIDE_FROM = "\u1100"  # Hangul and CJK take a whole square, emoji more
+_EMOJI_FROM = "\U0001f000"
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
@@ -59,6 +60,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
             total += 1000
         else:
             total += 1000 if character >= _WIDE_FROM and not "\u2000" <= character <= "\u22ff" else 610
+            total += 300 * (character >= _EMOJI_FROM)
     return total * size / 1000
 
 
