@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+
 from postmortem.incidents.models import Incident
 from postmortem.lib.clock import utc_now
 from postmortem.lib.errors import UserError
@@ -26,7 +28,9 @@ def render_payload(*, view: str, form: str, audience: str, report: Report | None
     """What a run is asked to render. Raises UserError for a view, format or audience that does not exist."""
     if view not in VIEWS or form not in FORMATS or audience not in AUDIENCES:
         raise UserError("There is no such view, format or audience of the report.")
-    return {"view": view, "form": form, "audience": audience, "version": report.version if report else None}
+    version = report.version if report else None
+    # With the version of the product: what an older one laid out is not given for what this one would.
+    return {"view": view, "form": form, "audience": audience, "version": version, "code": settings.CODE_VERSION}
 
 
 def belongs_in_background(record: Mapping[str, Any], *, view: str, form: str) -> bool:

@@ -53,6 +53,7 @@ _MEDIA_TYPES = {
 _STYLESHEET = Path(settings.BASE_DIR) / "static" / "report" / "report.css"
 _DRAFT_STYLESHEET = _STYLESHEET.with_name("report-draft.css")
 _SCREEN_STYLESHEET = _STYLESHEET.with_name("report-screen.css")
+_CHARTS_STYLESHEET = _STYLESHEET.with_name("charts.css")
 # The brief has two pages: what is longer than this belongs into the full report.
 _BRIEF_PAGES = 2
 _BRIEF_TEXT, _BRIEF_ACTIONS, _BRIEF_DECISIONS = 520, 9, 4
@@ -142,7 +143,7 @@ def make_document(
     if form == "pdf":
         context["head_name"] = shorten(context["organisation"], _HEAD_ROOM - text_width(VIEWS[view], 8), 8, bold=True)
         return Document(_pdf(view, record, context, css, on_page), media_type, name)
-    css += _SCREEN_STYLESHEET.read_text()
+    css += f"@media screen {{\n{_CHARTS_STYLESHEET.read_text()}}}\n{_SCREEN_STYLESHEET.read_text()}"
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
     html = with_contents(_with_words_held(html))
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
