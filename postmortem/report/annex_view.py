@@ -38,8 +38,8 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "incomplete_allowed": kind == "initial",
         "aware": f"{when(_text(aware))} UTC" if aware else "not known",
         "aware_stated": stated,
-        "clocks": [_clock(one, zone, is_first=first is not None and one.key == first.key) for one in clocks],
-        "first": _clock(first, zone, is_first=True) if first else None,
+        "clocks": [_clock(one, zone, first=first, is_open=not values.get("kinds")) for one in clocks],
+        "first": _clock(first, zone, first=first) if first else None,
         "zone": zone.key,
         "times": _times(record["incident"]),
         "groups": [
@@ -65,18 +65,20 @@ def annex_of(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _clock(clock: article73.Clock, zone: ZoneInfo, *, is_first: bool) -> dict[str, Any]:
+def _clock(
+    clock: article73.Clock, zone: ZoneInfo, *, first: article73.Clock | None, is_open: bool = False
+) -> dict[str, Any]:
     sent = "" if clock.sent_late is None else ("sent after it" if clock.sent_late else "sent in time")
     return {
         "days": f"{clock.days} days",
         "article": f"Article {clock.article}",
         "label": clock.label,
         "applies": clock.applies,
-        "is_first": is_first,
+        "is_first": first is not None and clock.key == first.key,
         "deadline": f"{_day(clock.deadline, zone)} ({zone.key})" if clock.deadline else "starts with awareness",
         "until": _day(clock.deadline, zone) if clock.deadline else "starts with awareness",
         "sent": sent,
-        "state": ("applies" if clock.applies else "does not apply") + (f", {sent}" if sent and clock.applies else ""),
+        "state": "open" if is_open else f"applies{f', {sent}' if sent else ''}" if clock.applies else "does not apply",
     }
 
 

@@ -70,7 +70,7 @@ _BRIEF_STEPS = (
 _CLIPPED_TO = (160, 80, 40)
 _COLOUR, _BASE64 = re.compile(r"#[0-9a-f]{6}"), re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MOST_LOGO = 600_000
-_BEFORE_HOURS = re.compile(r"(?<=\d) (?=(?:h|min)\b)")
+_BEFORE_HOURS = re.compile(r"(?<=\d) (?=(?:h|min|days?)\b)")
 _BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compile(r"(\u00a0&[lg]t;) (?=\d)")
 # What a running head has for the organisation and the view, pt.
 _HEAD_ROOM = 172

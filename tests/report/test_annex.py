@@ -138,6 +138,12 @@ def test_what_was_known_before_the_law_applied_is_said_to_be():
     assert "did not apply yet" not in annex_of(_annexed(aware_at="2026-08-01T22:00:00Z"))["applies_note"]
 
 
+def test_no_period_is_said_not_to_apply_before_the_kind_is_stated():
+    assert {one["state"] for one in annex_of(_annexed(aware_at=AWARE))["clocks"]} == {"open"}
+    stated = annex_of(_annexed(aware_at=AWARE, kinds=["rights"], initial_sent_at="2026-08-26T00:00:00Z"))
+    assert [one["state"] for one in stated["clocks"]] == ["does not apply", "does not apply", "applies, sent after it"]
+
+
 def test_fields_that_nobody_stated_show_what_the_record_knows():
     def notes(record):
         return {row["label"]: row["note"] for group in annex_of(record)["groups"] for row in group["rows"]}

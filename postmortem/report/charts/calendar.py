@@ -1,5 +1,6 @@
 """The actions on a calendar: who owes what by when, and what is done already. Pure."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -95,19 +96,19 @@ def alternative_text(actions: Sequence[DueAction]) -> str:
 def _weeks(
     out: Drawing, first: date, last: date, *, x_of: Callable[[date], float], top: float, bottom: float, s: Style
 ) -> None:
-    """Lines on Mondays, names of the months; fewer lines for long calendars."""
+    """Lines on Mondays, every so many with its day and month; fewer lines for long calendars."""
     step = 7 * max(1, (last - first).days // 140)
-    day = first + timedelta(days=(7 - first.weekday()) % 7)
-    edge, month = -1.0, 0
-    while day <= last:
+    size = s.size * 0.94
+    begin = first + timedelta(days=(7 - first.weekday()) % 7)
+    room = x_of(begin + timedelta(days=step)) - x_of(begin)
+    every = math.ceil((text_width("28 Mar", size) + s.size * 0.6) / room) if room > 0 else 1
+    for place in range((last - begin).days // step + 1):
+        day = begin + timedelta(days=step * place)
         at = x_of(day)
         out.line(at, top, at, bottom, stroke="rule", stroke_width=0.5)
-        label = f"{day.day} {_MONTHS[day.month - 1]}" if day.month != month else str(day.day)
-        wide = text_width(label, s.size * 0.94)
-        if at > edge and at + wide <= s.width:
-            out.text(at, top - s.size * 0.6, label, size=s.size * 0.94, fill="ink3")
-            edge, month = at + wide + s.size * 0.6, day.month
-        day += timedelta(days=step)
+        label = _day(day)
+        if place % every == 0 and at + text_width(label, size) <= s.width:
+            out.text(at, top - s.size * 0.6, label, size=size, fill="ink3")
 
 
 def _mark(out: Drawing, one: DueAction, x: float, y: float, size: float) -> None:

@@ -358,4 +358,4 @@ def _wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list
             lines.append(word)
         else:
             lines[-1] = longer
-    return [shorten(line, room + size, size, bold=bold) for line in lines]
+    return [shorten(line, room + size * 0.5, size, bold=bold) for line in lines]
