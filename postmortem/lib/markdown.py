@@ -1,5 +1,7 @@
 """Markdown that people and imports write, as HTML that is safe to put on a page."""
 
+import re
+
 import markdown as python_markdown
 import nh3
 
@@ -8,6 +10,7 @@ _TAGS = {
     "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
 _MAX_CHARACTERS = 100_000
+_PICTURE, _ITS_WORDS = re.compile(r"<img\b([^<>]*)>", re.IGNORECASE), re.compile(r'\balt="([^"]*)"')
 # Brackets times characters of a block that the links may cost to find; their search is quadratic.
 _MAX_SEARCH = 4_000_000
 
@@ -16,7 +19,7 @@ def render_markdown(text: str) -> str:
     """Markdown (tables, fenced code) to sanitised HTML: no scripts, images, styles or unknown links.
 
     Text past 100,000 characters is cut and says so. Links keep only http, https and mailto.
-    Headings h1 and h2 become plain text: they would break the page's own outline.
+    Headings h1 and h2 become plain text: they would break the page's own outline. A picture becomes its words.
     """
     shown = text[:_MAX_CHARACTERS]
     if len(text) > _MAX_CHARACTERS:
@@ -24,12 +27,17 @@ def render_markdown(text: str) -> str:
     shown = _bounded_search(shown)
     html = python_markdown.markdown(shown, extensions=["tables", "fenced_code", "sane_lists"], output_format="html")
     return nh3.clean(
-        html,
+        _PICTURE.sub(_in_words, html),
         tags=_TAGS,
         attributes={"a": {"href"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+
+
+def _in_words(picture: re.Match[str]) -> str:
+    words = _ITS_WORDS.search(picture[1])
+    return f"[picture: {words[1]}]" if words and words[1].strip() else "[picture]"
 
 
 def _bounded_search(text: str) -> str:

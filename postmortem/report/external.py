@@ -16,7 +16,7 @@ AUDIENCES = {"internal": "Internal", "external": "External"}
 # Texts may be megabytes of brackets: these are searched in one pass, whatever stands in them.
 _ANY_CASE = re2.Options()
 _ANY_CASE.case_sensitive = False
-_LINK = re2.compile(r"\[([^\]]*)\]\([^)\s]*\)|(?:https?|ftp|file)://[^\s)>\]\"']+|\bwww\.[^\s)>\]\"']+", _ANY_CASE)
+_LINK = re2.compile(r"!?\[([^\]]*)\]\([^)\s]*\)|(?:https?|ftp|file)://[^\s)>\]\"']+|\bwww\.[^\s)>\]\"']+", _ANY_CASE)
 _MAIL = re2.compile(r"[\pL\pN_.+-]+@[\pL\pN_-]+(?:\.[\pL\pN_-]+)+")
 _PRIVATE_FACETS = frozenset({"tenant", "user", "user_id", "session", "session_id", "account", "customer"})
 _PRIVATE_VALUE = re.compile(rf"({'|'.join(sorted(_PRIVATE_FACETS))})(?: |=)(.+)")

@@ -110,6 +110,12 @@ def test_markdown_keeps_what_people_write():
     assert "<h1" not in render_markdown("# Title")
 
 
+def test_a_picture_leaves_its_words():
+    html = render_markdown("See ![recall, *falling*](https://example.org/a.png) and <img src=x onerror=alert(1)>.")
+    assert html.strip() == "<p>See [picture: recall, *falling*] and [picture].</p>"
+    assert "&lt;script" in render_markdown("![<script>](x)") and "<script" not in render_markdown("![<script>](x)")
+
+
 def test_endless_markdown_is_cut_and_says_so():
     assert "cut after 100,000 characters" in render_markdown("word " * 30_000)
 

@@ -60,6 +60,7 @@ def test_a_link_opens_one_view_without_sign_in_until_it_is_closed(admin, inciden
     answer = client.get(reverse("shared", args=[token]))
     assert answer.status_code == 200 and "EXTERNAL" in answer.content.decode()
     assert answer["Cache-Control"] == "no-store" and answer["Referrer-Policy"] == "no-referrer"
+    assert answer["X-Robots-Tag"] == "noindex, nofollow" and not answer.cookies
     assert client.get(reverse("shared", args=[token]), {"form": "pdf"}).content[:5] == b"%PDF-"
     link.refresh_from_db()
     assert link.opened == 2
