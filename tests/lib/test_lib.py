@@ -107,7 +107,8 @@ def test_markdown_keeps_what_people_write():
     for word in ("<strong>bold</strong>", "<code>code</code>", "<li>item</li>", "<td>1</td>"):
         assert word in html
     assert 'href="https://example.org" rel="noopener noreferrer nofollow"' in html
-    assert "<h1" not in render_markdown("# Title")
+    assert render_markdown("# Title") == "<h3>Title</h3>" == render_markdown("## Title")
+    assert '<td align="right">2</td>' in render_markdown("|a|b|\n|---|---:|\n|1|2|")
 
 
 def test_a_picture_leaves_its_words():
