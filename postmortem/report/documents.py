@@ -76,6 +76,8 @@ _BEFORE_NUMBER, _BEFORE_BOUND = re.compile(r"\b([nP]) (?=\d|&[lg]t;)"), re.compi
 _HEAD_ROOM = 172
 _ARROW = re.compile(r"(\b[\w.]{1,8}) → ([\w.]{1,8}(?!\w))")
 _HYPHENED, _LONGEST_UNBROKEN = re.compile(r"(?<![\w&;-])\w+(?:-[\w.]+)+"), 22
+# On a phone tables scroll sideways, which needs a stop for the keyboard; the ledger stands in a box that has one.
+_TABLE = re.compile(r'<table(?! class="dense ledger")')
 # From so many rows on a full report is long enough for a table of contents.
 _CONTENTS_FROM = 80
 # From so many rows or characters on a PDF is rendered in the background: about 25 pages, two seconds.
@@ -145,7 +147,7 @@ def make_document(
         return Document(_pdf(view, record, context, css, on_page), media_type, name)
     css += f"@media screen {{\n{_CHARTS_STYLESHEET.read_text()}}}\n{_SCREEN_STYLESHEET.read_text()}"
     html = render_to_string(f"report/{view}.html", context | {"css": mark_safe(css), "fonts_url": fonts_url})  # noqa: S308
-    html = with_contents(_with_words_held(html))
+    html = _TABLE.sub('<table tabindex="0"', with_contents(_with_words_held(html)))
     return Document(html.encode(), media_type, name, style_hash=_style_hash(css))
 
 

@@ -30,6 +30,9 @@ def test_it_follows_the_reader_and_is_white_on_paper(page, tmp_path, view):
         assert page.evaluate(GROUND) == ground
         assert view == "annex" or page.evaluate(INK) == ink
         assert broken(page) == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert broken(page) == []
+        page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(media="print")
     assert page.evaluate(GROUND) == "rgba(0, 0, 0, 0)"  # the paper itself
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(11, 42, 91)"
