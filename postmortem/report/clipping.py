@@ -24,5 +24,6 @@ def _line(text: str, most: int) -> str:
     for place, letter in enumerate(text):
         used += 1 + (letter >= _WIDE_FROM)
         if used > most:
-            return text[:place].rstrip(" ,;:") + "…"
+            kept = text[:place].rstrip(" ,;:*")
+            return kept + ("**…" if kept.count("**") % 2 else "…")
     return text

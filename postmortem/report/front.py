@@ -21,7 +21,7 @@ _MARGINS, _LINE, _LETTER, _WIDTH = 16.0, 10.5, 7.75, 490.0
 
 
 def with_picture_placed(html: str, room_below: Callable[[str], Sequence[float]]) -> str:
-    """`html` with its picture where it stands if the first page has room for it, else in the last place on it.
+    """`html` with its picture on the first page if that has room for it, else in the last place that it still holds.
 
     `room_below` lays a beginning of the document out and tells the room under each PLACE on the first page, pt.
     """
@@ -42,9 +42,9 @@ def with_picture_placed(html: str, room_below: Callable[[str], Sequence[float]])
     rooms = room_below(_TO_SECTION.sub(r"<span>\1</span>", _DRAWING.sub(r"\1</svg>", front)) + _REST)
     caption = _TAG.sub("", picture.split("<figcaption>", 1)[-1])
     lines = int(text_width(caption, _LETTER) / _WIDTH) + 1
-    if rooms and rooms[0] >= float(height[1]) + _MARGINS + _LINE * lines:
+    place = len(rooms) - 1
+    if place < 1 or rooms[0] >= float(height[1]) + _MARGINS + _LINE * lines:
         return html
-    place = max(1, len(rooms) - 1)
     return before + "".join(parts[:place]) + picture + "".join(parts[place:])
 
 

@@ -25,8 +25,8 @@ def placed(*rooms):
     [
         ((330, 100), f"Top{PICTURE}AskImpactClocksRest"),
         ((325, 100), f"TopAsk{PICTURE}ImpactClocksRest"),
-        ((325,), f"TopAsk{PICTURE}ImpactClocksRest"),
-        ((), f"TopAsk{PICTURE}ImpactClocksRest"),
+        ((325,), f"Top{PICTURE}AskImpactClocksRest"),
+        ((), f"Top{PICTURE}AskImpactClocksRest"),
         ((325, 200, 100), f"TopAskImpact{PICTURE}ClocksRest"),
         ((325, 200, 100, 20), f"TopAskImpactClocks{PICTURE}Rest"),
     ],
@@ -77,4 +77,5 @@ def test_clipping_keeps_what_is_short_and_what_is_no_text():
     assert clipped({"text": "a b " * 9, "sha256": "a" * 64, "n": 3, "link": "x" * 50}, 10) == {
         "text": "a b a b a…", "sha256": "a" * 64, "n": 3, "link": "x" * 50,
     }  # fmt: skip
+    assert clipped("**Give Search** a **rest of it**", 24) == "**Give Search** a **rest**…"
     assert clipped("検索検索検索", 6) == "検索検…" and clipped("1\n2\n3\n4\n5\n6", 8) == "1\n2\n3\n4"
