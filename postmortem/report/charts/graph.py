@@ -8,7 +8,7 @@ from postmortem.report.charts.svg import Drawing, shorten, text_width
 from postmortem.review.causal_graph import CausalGraph, Node, layout
 
 _MOST_NODES = 60
-_LEADING = 1.21
+_LEADING, _PAD = 1.21, 0.8
 # Width of a box in type sizes from which so many lines hold what it says.
 _LINES = ((13, 2), (10, 3), (8, 4))
 _LEAST_BOX = 7.5  # in type sizes
@@ -32,7 +32,7 @@ class Style:
 
 STYLES = {
     "screen": Style(780, "", 122, 84, 12, 18, 236),
-    "print": Style(493, "pt", 83, 57, 7.6, 12, 150),
+    "print": Style(493, "pt", 76, 54, 7.6, 12, 150),
 }
 
 
@@ -78,6 +78,10 @@ def _pictures(
     fitting = [count for count in range(lines, 0, -1) if plan.rows * _row(s, count) <= _TALLEST * s.width]
     tall, lines = not fitting, (fitting or [lines])[0]
     s = replace(s, row=_row(s, lines), height=s.height + _row(s, lines) - s.row)
+    room = box - 2 * s.size * _PAD
+    if any(len(_lines(node.text, room, s.size, most=lines + 1)) > lines for node in graph.nodes):
+        # The last line would touch the words that say what cuts the box.
+        s = replace(s, row=s.row + s.size * 0.4, height=s.height + s.size * 0.4)
     if numbers and (tall or box < _LEAST_BOX * s.size):
         lines, s = 0, replace(s, row=s.size * 6, height=s.size * 3.9)
         unit = min(unit, s.box * 0.55)
@@ -162,7 +166,7 @@ def _draw_box(
 ) -> None:
     x, y, width = place
     impact = node.kind == "impact"
-    pad, small = s.size * 0.8, s.size * 0.87
+    pad, small = s.size * _PAD, s.size * 0.87
     out.rect(
         x, y, width, s.height, fill="ink" if impact else "paper",
         stroke="ink" if impact else "alert" if is_open else "rule2", stroke_width=1.2 if is_open else 0.8,
