@@ -17,6 +17,7 @@ from postmortem.report.markdown_text import code, link, longest_run, plain
 _BLOCKS = frozenset({"p", "hr", "pre", "blockquote", "ul", "ol", "table", "h3", "h4", "h5", "h6"})
 _VOID = frozenset({"br", "hr"})
 _MARKS = {"strong": "**", "em": "*", "del": "~~"}
+_ALIGNED = {"left": ":---", "right": "---:", "center": ":---:"}
 _DEEPEST = 12
 _BREAK = "  \n"
 
@@ -25,6 +26,7 @@ _BREAK = "  \n"
 class _Node:
     tag: str
     href: str = ""
+    align: str = ""
     children: list[_Node | str] = field(default_factory=list)
 
     def text(self) -> str:
@@ -59,7 +61,8 @@ class _Reader(HTMLParser):
         elif len(self.open) > _DEEPEST:
             self.ignored += 1
         else:
-            node = _Node(tag, dict(attrs).get("href") or "")
+            given = dict(attrs)
+            node = _Node(tag, given.get("href") or "", given.get("align") or "")
             self.open[-1].children.append(node)
             self.open.append(node)
 
@@ -148,18 +151,19 @@ def _list(node: _Node, outline: _Outline) -> str:
 
 
 def _table(node: _Node) -> str:
-    rows = [[_inline(cell.children, cell=True) for cell in _inside(row, {"th", "td"})] for row in _inside(node, {"tr"})]
-    if not rows or not rows[0]:
+    cells = [_inside(row, {"th", "td"}) for row in _inside(node, {"tr"})]
+    if not cells or not cells[0]:
         return ""
-    head, *body = rows
+    head, *body = [[_inline(cell.children, cell=True) for cell in row] for row in cells]
     lines = (row + [""] * (len(head) - len(row)) for row in body)
-    return table(head, [row[: len(head)] for row in lines])
+    return table(head, [row[: len(head)] for row in lines], align=[cell.align for cell in cells[0]])
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A pipe table of cells that are Markdown already."""
-    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-    return "\n".join([lines[0], f"|{' --- |' * len(head)}", *lines[1:]])
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align: Sequence[str] = ()) -> str:
+    """A pipe table of cells that are Markdown already; `align` holds left, right, center or "" for each column."""
+    rules = (_ALIGNED.get(one, "---") for one in (*align, *[""] * (len(head) - len(align))))
+    lines = [f"| {' | '.join(row)} |" for row in (head, rules, *rows)]
+    return "\n".join(lines)
 
 
 def _inside(node: _Node, tags: set[str]) -> list[_Node]:

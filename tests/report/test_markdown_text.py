@@ -162,6 +162,12 @@ def test_a_line_of_people_is_one_line():
     assert "\n" not in people_line("a  \nb")
 
 
+def test_columns_keep_their_alignment():
+    written = people_markdown("| a | b | c |\n|--:|:-:|---|\n| 1 | 2 | 3 |")
+    assert written == "| a | b | c |\n| ---: | :---: | --- |\n| 1 | 2 | 3 |"
+    assert '<td align="right">1</td>' in github(written)
+
+
 def test_deep_nesting_ends():
     text = "> " * 400 + "deep"
     assert "deep" in people_markdown(text)
