@@ -72,6 +72,13 @@ def test_an_unlogged_cause_is_drawn_named_once_and_counted_as_no_logged_change(r
     assert f"{len(before.changes)} logged changes" in alternative_text(data)
 
 
+def test_a_change_that_is_no_suspect_is_not_called_the_cause_in_the_alternative_text(record):
+    assert "Most probable cause: Query encoder" in alternative_text(picture_data.picture_of(record))
+    for one in result(record)["hypotheses"]:
+        one["probability"] = min(one["probability"], 0.3)
+    assert "Most probable change: Query encoder" in alternative_text(picture_data.picture_of(record))
+
+
 def test_a_change_that_the_ledger_saw_is_not_said_to_have_reached_no_trace(record):
     one = result(record)["reconciliation"]["never_observed"][0]
     one["reason"] = "It came after the last trace compared (12 Mar 2026 16:38 UTC)."

@@ -28,7 +28,8 @@ def alternative_text(data: SignatureData) -> str:
     counts = ", ".join(f"{layer.value} {sum(mark.layer == layer for mark in logged)}" for layer in LAYERS)
     parts.append(f"{len(logged)} logged change{'' if len(logged) == 1 else 's'}: {counts}.")
     ranked = sorted(data.changes, key=lambda mark: -mark.probability)[:2]
-    for mark, rank in zip(ranked, ("Most probable cause", "Next"), strict=False):
+    best = "Most probable cause" if data.cause else "Most probable change"
+    for mark, rank in zip(ranked, (best, "Next"), strict=False):
         parts.append(f"{rank}: {mark.summary}, {wording.p_text(mark.probability)}, {wording.moment(mark.at)}.")
     return " ".join(parts)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from postmortem.attribution.wording import plural
 from postmortem.report.charts.svg import Drawing, shorten, text_width
 from postmortem.review.causal_graph import CausalGraph, Node, layout
 
@@ -123,7 +124,7 @@ def _pictures(
             is_open=node.id in open_nodes,
         )
     title = (
-        f"Causal graph of {len(graph.nodes)} factors and {len(graph.edges)} connections; "
+        f"Causal graph of {plural(len(graph.nodes), 'factor')} and {plural(len(graph.edges), 'connection')}; "
         f"{len(uncut) or 'no'} path{'' if len(uncut) == 1 else 's'} from a cause to the impact "
         f"{'is' if len(uncut) == 1 else 'are'} without an action or an accepted risk."
     )
