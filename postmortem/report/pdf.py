@@ -20,9 +20,14 @@ from cssselect2 import ElementWrapper
 from django.conf import settings
 from fontTools.ttLib import woff2
 from pydyf import PDF, Stream
-from weasyprint import CSS, HTML, svg
+from weasyprint import CSS, DEFAULT_OPTIONS, HTML, svg
+from weasyprint.css.counters import CounterStyle
 from weasyprint.css.properties import INITIAL_VALUES
+from weasyprint.document import Document
 from weasyprint.draw.text import draw_first_line
+from weasyprint.formatting_structure.build import build_formatting_structure
+from weasyprint.layout import initialize_page_maker
+from weasyprint.layout.page import make_all_pages
 from weasyprint.logger import PROGRESS_LOGGER
 from weasyprint.matrix import Matrix
 from weasyprint.text.fonts import FontConfiguration
@@ -114,8 +119,16 @@ def room_below(part: str, css: str, *, whole: str) -> list[float]:
     `part` begins the document `whole` and is laid out with its fonts.
     """
     style, fonts, with_fonts = _styled(whole, css)
-    pages = _Page(with_fonts(part)).render(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1").pages
-    first = pages[0]._page_box
+    page, counters = _Page(with_fonts(part)), CounterStyle()
+    options = DEFAULT_OPTIONS | {"stylesheets": [style]}
+    context = Document._build_layout_context(page, fonts, counters, {}, options)
+    root = build_formatting_structure(
+        page.etree_element, context.style_for, context.get_image_from_uri, page.base_url, context.target_collector,
+        counters, context.footnotes,
+    )  # fmt: skip
+    initialize_page_maker(context, root)
+    # The first page alone, once: a document is laid out again until its pages know how many they are.
+    first = next(make_all_pages(context, root, page, []))
     end = first.content_box_y() + first.height
     places = (one for one in first.descendants() if one.element is not None and one.element.get("class") == "place")
     return [(end - one.position_y) * _PT_PER_PX for one in places]
