@@ -138,6 +138,15 @@ def test_what_was_known_before_the_law_applied_is_said_to_be():
     assert "did not apply yet" not in annex_of(_annexed(aware_at="2026-08-01T22:00:00Z"))["applies_note"]
 
 
+def test_it_speaks_of_no_list_that_it_does_not_show():
+    record = _annexed()
+    record["timeline"] = record["timeline"] * 40
+    made = {one: make_document(record, view=one, form="html", version=1, sha256="").data for one in ("annex", "full")}
+    assert b"entries of the timeline" in made["full"] and b"Not laid out here" not in made["annex"]
+    record["actions"] = [record["actions"][0] | {"number": number} for number in range(205)]
+    assert b"5 of 205 actions" in make_document(record, view="annex", form="html", version=1, sha256="").data
+
+
 def test_no_period_is_said_not_to_apply_before_the_kind_is_stated():
     assert {one["state"] for one in annex_of(_annexed(aware_at=AWARE))["clocks"]} == {"open"}
     stated = annex_of(_annexed(aware_at=AWARE, kinds=["rights"], initial_sent_at="2026-08-26T00:00:00Z"))
