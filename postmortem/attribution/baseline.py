@@ -81,6 +81,7 @@ class Baseline(Terms):
     scale: Scale
     adjusted: Floats  # outcome without stratum, groups and time of day; shocks stay in
     shock_variance: float  # of the two-hour shock that everybody shares
+    usual_rate: Floats | None  # how often traces of a row's stratum went wrong before; for yes or no only
 
     def within(self, rows: Masks) -> "Terms":
         """The same terms fitted to some rows alone: the others, an incident among them, cannot pull at them."""
@@ -156,8 +157,19 @@ def fit_baseline(columns: Columns, *, worse: str, moving: frozenset[str], quiet:
     return Baseline(
         weights, controls, _factor(controls, weights, penalty), outcome, sensitivity, penalty, groups, strata,
         Scale(logarithmic, sign, spread, slope),
-        residual, shared,
+        residual, shared, _usual_rate(columns, strata, quiet, sign) if columns.is_binary else None,
     )  # fmt: skip
+
+
+def _usual_rate(columns: Columns, strata: npt.NDArray[np.intp], quiet: Masks, sign: float) -> Floats:
+    """Share of the stratum's quiet traces that went wrong, shrunk to that of all."""
+    wrong = columns.signal if sign > 0 else 1.0 - columns.signal
+    each = columns.count * (quiet if quiet.any() else 1.0)
+    common = float(((each * wrong).sum() + 0.5) / (each.sum() + 1.0))  # Jeffreys: none yet is not never
+    size = int(strata.max()) + 1
+    count = np.bincount(strata, weights=each, minlength=size)
+    sums = np.bincount(strata, weights=each * wrong, minlength=size)
+    return np.asarray(((sums + _VARIANCE_PRIOR_TRACES * common) / (count + _VARIANCE_PRIOR_TRACES))[strata])
 
 
 def _is_skewed(values: Floats) -> bool:

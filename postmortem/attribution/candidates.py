@@ -27,7 +27,7 @@ LOGGED_PRIOR, UNLOGGED_PRIOR, NULL_PRIOR = 0.6, 0.2, 0.2
 SILENT_MOVE_FACTOR = 2.0
 AGE_HALVES_AFTER_HOURS = 96.0
 LAG_HOURS = (-8.0, -6.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0)  # when it came, seen from the log: late more than early
-LAGS_SHARE = 0.4  # of an unversioned change's prior, together
+LAGS_SHARE = 0.4  # of an unversioned change's prior, together, where no version tells how punctual the log is
 CLOCK_SHARE = 0.1  # of a versioned change's prior: it ran when its log says, whatever version traces record
 SEGMENT_SHARE = 0.2  # harm in one segment only
 LOST_SCOPE_SHARE = 0.2  # a change of one prompt, model or index whose log forgot to say which
@@ -73,6 +73,17 @@ class Design:
         """Xᵀv of all columns."""
         return np.concatenate([self.dense.T @ vector, self.steps.times(vector)])
 
+    def averages(self, values: Floats, weights: Floats) -> tuple[Floats, ...]:
+        """Σwx²v / Σwx² of each column, for each column v of `values`, and last for x itself."""
+        slabs, square = self.steps.slabs, self.dense**2
+        weighted = weights[:, None] * np.column_stack([np.ones(weights.size), values])
+        squares = slabs.power(2)
+        sums = np.concatenate([square.T @ weighted, self.steps.over_slabs(squares.T @ weighted)])
+        square *= self.dense
+        cubes = np.concatenate([square.T @ weights, self.steps.over_slabs(squares.multiply(slabs).T @ weights)])
+        total = np.maximum(sums[:, 0], 1e-12)
+        return (*(sums[:, 1:] / total[:, None]).T, cubes / total)
+
     def rows(self, number: int) -> npt.NDArray[np.bool_]:
         """The rows that one column touches."""
         width = self.dense.shape[1]
@@ -89,10 +100,12 @@ def build_design(
     detected: float,
     earliest: float,
     ran_before: Floats,
+    lags_share: float = LAGS_SHARE,
 ) -> Design:
     """All columns with their priors. Changes that reached no trace, began after detection, or ran all along get none.
 
-    `ran_before` says of each change, and then of each move, how much of its share in the incident ran on it before.
+    `ran_before` says of each change, and then of each move, how much of its share in the incident ran on it before;
+    `lags_share` is the part of an unversioned change's prior that its log may be off by hours.
     """
     parts: list[Floats] = []
     candidates: list[Candidate] = []
@@ -114,7 +127,7 @@ def build_design(
     for position, change in enumerate(changes):
         if ages[position] == 0:
             continue
-        for column, weight in _forms(columns, baseline, change, exposures, position):
+        for column, weight in _forms(columns, baseline, change, exposures, position=position, lags_share=lags_share):
             add(column, Candidate(position, change.layer, change.at.timestamp(), ""), named * ages[position] * weight)
     for number, move in enumerate(moves):
         candidate = Candidate(-1, move.move.layer, first_seen[number], move.where, number)
@@ -173,7 +186,13 @@ def placebo_columns(columns: Columns, baseline: Baseline, quiet: npt.NDArray[np.
 
 
 def _forms(
-    columns: Columns, baseline: Baseline, change: ChangeRecord, exposures: ExposureMatrix, position: int
+    columns: Columns,
+    baseline: Baseline,
+    change: ChangeRecord,
+    exposures: ExposureMatrix,
+    *,
+    position: int,
+    lags_share: float,
 ) -> list[tuple[Floats, float]]:
     """The change as logged, shifted in time, in one segment, or in the scope its log forgot; weights sum to 1."""
     base = exposures.shares[:, position]
@@ -183,8 +202,8 @@ def _forms(
     if not is_versioned:
         # Positive lags: the change came later than its log says.
         for column in clock_shares(change, columns.cells, [hours * 3600.0 for hours in LAG_HOURS]):
-            forms.append((column, LAGS_SHARE / len(LAG_HOURS)))
-        main -= LAGS_SHARE
+            forms.append((column, lags_share / len(LAG_HOURS)))
+        main -= lags_share
     elif not _agrees_with_clock(base, clock := _by_the_clock(change, columns, base)):
         # A version may be lost on the way, or replaced by a later one that does not hold it.
         forms.append((clock, CLOCK_SHARE))

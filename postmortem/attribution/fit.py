@@ -1,7 +1,7 @@
 """The fine-mapping of one case: from traces and changes to the probability of each explanation. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,6 +11,8 @@ from scipy import special
 from postmortem.attribution import bayes
 from postmortem.attribution.baseline import Baseline, fit_baseline
 from postmortem.attribution.candidates import (
+    LAG_HOURS,
+    LAGS_SHARE,
     NULL_PRIOR,
     Candidate,
     Design,
@@ -21,10 +23,12 @@ from postmortem.attribution.columns import Columns, to_columns
 from postmortem.attribution.mix import mix_share
 from postmortem.attribution.moves import ObservedMove, observed_moves
 from postmortem.attribution.products import Information, information_of
+from postmortem.attribution.punctual import share_off
 from postmortem.attribution.shapes import AttributionCase
 from postmortem.changes.as_observed import as_observed
 from postmortem.changes.exposure import ExposureMatrix, exposure_of_cells
 from postmortem.changes.reconcile import VERSION_FACETS, Reconciliation, VersionMove, reconcile_cells
+from postmortem.changes.records import ChangeRecord
 from postmortem.lib.errors import UserError
 from postmortem.lib.layers import Layer
 
@@ -38,6 +42,7 @@ FURTHER_NULL_PRIORS = (0.9, 0.95)
 # A shift of the mix that accounts for the whole drop needs no change besides: such a shift is about six times as
 # likely when it is the cause as it is by coincidence.
 MIX_ODDS = 6.0
+LEAST_LAGS_SHARE, MOST_LAGS_SHARE = 0.05, 0.6
 ONE_SIDED_95 = 1.645
 
 
@@ -130,6 +135,7 @@ def fit_case(case: AttributionCase) -> Fit:
         moves=moves, detected=detected,
         earliest=case.incident[0].timestamp() - 86_400.0 if case.incident else detected,
         ran_before=np.concatenate([ran_before, _ran_before(*moved)]),
+        lags_share=_lags_share(case.changes, changes, columns, exposures),
     )  # fmt: skip
     inflation = _inflation(columns, baseline, quiet)
     information = information_of(
@@ -139,9 +145,10 @@ def fit_case(case: AttributionCase) -> Fit:
     cross = design.times(baseline.project(baseline.outcome))
     share = _mix_share(case, columns, baseline, quiet, detected)
     null_odds = NULL_PRIOR / (1 - NULL_PRIOR) * (1 + (MIX_ODDS - 1) * share)
+    reach, rates = _reach(design, baseline)
     posterior = bayes.single_effects(
         cross=cross, gram=information, overlap=information.overlap, priors=design.priors, inflation_factor=inflation,
-        null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS),
+        null_priors=(null_odds / (1 + null_odds), *FURTHER_NULL_PRIORS), reach=reach, rates=rates,
     )  # fmt: skip
     owner = np.array([candidate.change for candidate in design.candidates], dtype=np.intp)
     partner = np.array([candidate.partner for candidate in design.candidates], dtype=np.intp)
@@ -163,6 +170,26 @@ def fit_case(case: AttributionCase) -> Fit:
         float(posterior.null.min(initial=1.0)), share, effects, posterior.null,
         _pair_fits(design, posterior, baseline),
     )  # fmt: skip
+
+
+def _lags_share(
+    log: Sequence[ChangeRecord], observed: Sequence[ChangeRecord], columns: Columns, exposures: ExposureMatrix
+) -> float:
+    """How much of an unversioned change goes to other times than its log's, by how punctual the versions are."""
+    as_told = [replace(seen, at=told.at, until=told.until) for seen, told in zip(observed, log, strict=True)]
+    share = share_off(as_told, columns, exposures, lag_hours=LAG_HOURS, prior=LAGS_SHARE)
+    return min(max(share, LEAST_LAGS_SHARE), MOST_LAGS_SHARE)
+
+
+def _reach(design: Design, baseline: Baseline) -> tuple[Floats, bayes.Rates | None]:
+    """How much of the traffic that each column touches ran on it, and how often that went wrong before."""
+    usual = baseline.usual_rate
+    known = baseline.sensitivity[:, None] if usual is None else np.column_stack([baseline.sensitivity, usual])
+    sensitive, *before, moved = design.averages(known, baseline.weights)
+    moved, sensitive = np.maximum(moved, 1e-9), np.maximum(sensitive, 1e-9)
+    # A column of x = share × sensitivity in n traces of variance 1 / sensitivity informs by n x² / sensitivity.
+    rates = bayes.Rates(before[0], moved * baseline.scale.spread, sensitive / moved**2) if before else None
+    return moved / sensitive, rates
 
 
 def _until(columns: Columns, end: float) -> Columns:

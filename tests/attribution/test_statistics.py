@@ -1,7 +1,11 @@
 """The arithmetic against an oracle (statsmodels, scipy) and against numbers worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats import proportion, weightstats
 from statsmodels.stats.contingency_tables import StratifiedTable
 
@@ -197,6 +201,46 @@ def test_inflation_is_one_for_standard_scores_and_grows_with_them() -> None:
     assert bayes.inflation(scores) == pytest.approx(1.0, abs=0.08)
     assert bayes.inflation(3 * scores) == pytest.approx(9.0, rel=0.1)
     assert bayes.inflation(scores[:5] * 3) == 1.0
+
+
+def test_failures_weigh_as_much_as_the_binomial_says() -> None:
+    """Three of four went wrong where 3% was usual: z is 8.4, the likelihood ratio 4 KL(q, p) = e^8.3."""
+    before, after, traces = 0.03, 0.75, 4.0
+    information, unit = np.array([traces]), np.array([math.sqrt(before * (1 - before))])
+    estimate = (after - before) / unit
+    stretch = bayes.binomial_stretch(estimate, information, bayes.Rates(np.array([before]), unit, np.ones(1)))
+    exact = traces * (after * math.log(after / before) + (1 - after) * math.log((1 - after) / (1 - before)))
+    assert 0.5 * estimate[0] ** 2 * traces / stretch[0] == pytest.approx(exact)
+    assert exact == pytest.approx(8.3, abs=0.05)
+
+
+@given(
+    st.floats(0.0, 1.0), st.floats(-30, 30), st.floats(0.01, 1e6), st.floats(0.0, 1.0), st.floats(0.01, 100),
+)  # fmt: skip
+def test_a_variance_never_shrinks_and_what_helps_keeps_it(
+    before: float, estimate: float, information: float, unit: float, share: float
+) -> None:
+    rates = bayes.Rates(np.array([before]), np.array([unit]), np.array([share]))
+    (stretch,) = bayes.binomial_stretch(np.array([estimate]), np.array([information]), rates)
+    assert math.isfinite(stretch)
+    assert stretch >= 1.0
+    if estimate <= 0:
+        assert stretch == 1.0
+
+
+def test_a_quarter_of_the_traffic_gains_nothing_on_a_step_of_all_of_it() -> None:
+    """A share and a step of one shape say the same of the traces; the side effects of others look larger in a share."""
+    rng = np.random.default_rng(5)
+    step = np.r_[np.zeros(1500), np.ones(1500)]
+    outcome = rng.standard_normal(3000) + 0.6 * step
+    columns = np.column_stack([step, 0.25 * step])
+    columns, outcome = columns - columns.mean(axis=0), outcome - outcome.mean()
+    gram = Written(columns.T @ columns)
+    found = bayes.single_effects(
+        cross=columns.T @ outcome, gram=gram, overlap=gram, priors=np.full(2, 0.4), null_priors=(0.2,),
+        inflation_factor=1.0, reach=np.array([1.0, 0.25]),
+    )  # fmt: skip
+    assert found.inclusion[0, 0] > 0.9
 
 
 def test_single_effects_share_what_twins_cannot_tell_apart_and_find_two_causes() -> None:
