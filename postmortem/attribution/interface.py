@@ -16,6 +16,7 @@ from postmortem.attribution.shapes import (
     MixSplit,
     OnsetFinding,
     RecoveryFinding,
+    VersionWindow,
     WindowLevel,
 )
 from postmortem.lib.clock import format_moment
@@ -110,11 +111,29 @@ def result_to_json(result: AttributionResult) -> Json:
             }
             for one in result.interactions
         ],
+        "versions": [
+            {
+                "facet": one.facet,
+                "layer": one.layer.value,
+                "before": _versions(one.before),
+                "after": _versions(one.after),
+            }
+            for one in result.versions
+        ],
         "counts": {
             "traces": result.trace_count,
             "with_signal": result.with_signal_count,
             "changes": result.change_count,
         },
+    }
+
+
+def _versions(window: VersionWindow) -> Json:
+    return {
+        "traces": window.traces,
+        "values": [{"value": value, "count": count} for value, count in window.values],
+        "more": window.more,
+        "unrecorded": window.unrecorded,
     }
 
 

@@ -5,6 +5,7 @@ from postmortem.attribution.columns import to_columns
 from postmortem.attribution.explain import explain, interactions_of
 from postmortem.attribution.fit import fit_case
 from postmortem.attribution.headline import headline, lede
+from postmortem.attribution.ran_on import versions_ran
 from postmortem.attribution.recovery import endings, find_recovery, levelled_series
 from postmortem.attribution.settle import experiments
 from postmortem.attribution.shapes import (
@@ -64,6 +65,7 @@ def attribute(case: AttributionCase) -> AttributionResult:
         recovery=find_recovery(series, windows),
         endings=ended,
         interactions=interactions_of(fit, signal),
+        versions=versions_ran(everything, case.changes, windows.baseline, windows.incident),
         trace_count=case.trace_count,
         with_signal_count=everything.trace_count,
         change_count=len(case.changes),

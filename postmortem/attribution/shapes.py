@@ -246,6 +246,28 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionWindow:
+    """The versions of one facet in one window: (value, traces) of the most frequent, how many more values there are,
+    and how many of the window's `traces` record none.
+    """
+
+    traces: int
+    values: tuple[tuple[str, int], ...]
+    more: int
+    unrecorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One part of the version tuple, in the baseline window and in the incident's."""
+
+    facet: str
+    layer: Layer
+    before: VersionWindow
+    after: VersionWindow
+
+
+@dataclass(frozen=True, slots=True)
 class CredibleSet:
     """Explanations of one harm that the data cannot tell apart; together they hold `share` (0 to 1) of it.
 
@@ -281,6 +303,7 @@ class AttributionResult:
     recovery: RecoveryFinding | None
     endings: tuple[Ending, ...]
     interactions: tuple[Interaction, ...]
+    versions: tuple[VersionRow, ...]
     trace_count: int
     with_signal_count: int
     change_count: int

@@ -15,7 +15,7 @@ from django.utils.safestring import mark_safe
 
 from postmortem.lib.hashing import canonical_json
 from postmortem.lib.markdown import render_markdown
-from postmortem.report import picture_data, present
+from postmortem.report import aftermath, picture_data, present
 from postmortem.report.action_csv import actions_csv
 from postmortem.report.annex_view import annex_of
 from postmortem.report.branding import DEFAULT_COLOUR
@@ -282,6 +282,11 @@ def _context(record: Mapping[str, Any], *, view: str, version: int | None, sha25
         "participants": [one | {"role_label": role_of(one)} for one in record["participants"]],
         "signatures": present.signatures(record),
         "mix": mix_words(record),
+        "versions": aftermath.versions(record) if not brief else [],
+        "versions_note": aftermath.versions_note(record["finding"]["result"]) if record["finding"] else "",
+        "containment": aftermath.containment(record) if not brief else [],
+        "nothing_left": aftermath.NOTHING_LEFT,
+        "residual": aftermath.residual_risk(record) if not brief else [],
         "mix_picture": _mix_picture(record) if view == "full" else "",
         "clocks_picture": _clocks_picture(record) if view == "full" else "",
         "calendar": _svg(picture_data.calendar_of(record)) if view == "full" else "",

@@ -11,12 +11,14 @@ ROWS = {
     "timeline": 500, "changes": 500, "actions": 200, "factors": 120, "edges": 400, "participants": 100,
     "evidence_for": 60, "evidence_against": 60, "answers": 80, "imports": 60, "hypotheses": 60, "never_logged": 60,
     "never_observed": 60, "credible_sets": 60, "left_out": 20,
+    "versions": 30,
 }  # fmt: skip
 _NAMES = {
     "timeline": "entries of the timeline", "changes": "changes", "actions": "actions", "factors": "factors",
     "edges": "connections", "participants": "participants", "evidence_for": "pieces of evidence",
     "evidence_against": "pieces of evidence", "answers": "answers", "imports": "imports",
     "hypotheses": "explanations", "never_logged": "unlogged versions", "never_observed": "unobserved changes",
+    "versions": "versions",
 }  # fmt: skip
 TEXT_BUDGET = 250_000
 _SHORT = 200  # texts up to this length stay whole

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from postmortem.report import present
+from postmortem.report import aftermath, present
 from postmortem.report.charts import exposed, mix
 from postmortem.report.charts.data import exposed_data
 from postmortem.report.markdown_parts import actions_table, picture, rows_table
@@ -23,10 +23,18 @@ def full_sections(record: Mapping[str, Any]) -> list[str]:
     parts += ["## What explains it", *_explanations(record), "## Four layers, four verdicts", *_verdicts(record)]
     parts += ["## Contributing factors", *_factors(record), "## Actions", actions_table(record, whole=True)]
     parts += ["## Why nobody was told sooner", people_markdown(text["detection_gap"]) or "*Not written.*"]
+    if contained := aftermath.containment(record):
+        parts += ["## How it was contained", *map(plain, contained)]
     if lessons := people_markdown(text["lessons"]):
         parts += ["## What we learned", lessons]
+    residual = "\n".join(f"- {plain(line)}" for line in aftermath.residual_risk(record))
+    parts += ["## What can still go wrong", residual or plain(aftermath.NOTHING_LEFT)]
     timeline = ((present.when(one["at"]), one["text"], one["source"]) for one in record["timeline"])
     parts += ["## Timeline", rows_table(("When, UTC", "What happened", "From"), timeline)]
+    if versions := aftermath.versions(record):
+        rows = ((one["facet"], one["before"], one["after"]) for one in versions)
+        parts += ["## What the answers ran on", plain(aftermath.versions_note(record["finding"]["result"]))]
+        parts.append(rows_table(("Version", "Before", "In the incident"), rows))
     return [*parts, *_ledger(record), *_answers(record), *_evidence(record), *_people(record)]
 
 

@@ -20,6 +20,7 @@ from postmortem.incidents.permissions import Capability
 from postmortem.lib.errors import UserError
 from postmortem.pipeline import services
 from postmortem.pipeline.models import Run
+from postmortem.report.aftermath import version_rows, versions_note
 from postmortem.report.charts.patterns import pattern_chart
 from postmortem.report.selectors import exposed_charts
 from postmortem.traces.models import Connection
@@ -76,6 +77,8 @@ def attribution(request: HttpRequest, number: str) -> HttpResponse:
             "disagreement": _disagreement(runs, finding),
             "stale": finding_is_stale(incident, finding),
             "summaries": summaries,
+            "versions": version_rows(finding.result),
+            "versions_note": versions_note(finding.result),
             "is_latest": runs and finding.number == runs[0].number,
         }
     return render_stage(request, "attribution/page.html", incident, "attribution", context)

@@ -282,7 +282,7 @@ def test_the_published_json_has_the_agreed_shape(canary: AttributionResult) -> N
     assert set(result) == {
         "method", "headline", "lede", "signal", "windows", "drop", "onset", "series", "hypotheses", "layers",
         "credible_sets", "told_apart", "reconciliation", "mix", "settle", "counts", "recovery", "endings",
-        "interactions",
+        "interactions", "versions",
     }  # fmt: skip
     assert result["signal"] == {
         "name": "success", "label": "success", "worse": "lower", "kind": "binary", "unit": "share",
