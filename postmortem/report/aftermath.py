@@ -82,7 +82,11 @@ def containment(record: Record) -> list[str]:
         told.append("No mitigation is recorded.")
     if (back := measured.get("Signal back")) and (gone := measured.get("Harm gone since")):
         when = f"The signal came back {back.value} ({back.note})"
-        told.append(f"{when}; since then {gone.value} ({gone.note}) of the harm is gone.")
+        share = finding["result"]["recovery"]["share"]["estimate"]
+        gone_text = (
+            f"all of the harm ({gone.value}, {gone.note})" if share >= 1 else f"{gone.value} ({gone.note}) of the harm"
+        )
+        told.append(f"{when}; {gone_text} is gone since then.")
     elif back:
         told.append(f"Whether the signal came back is not measured: {back.note}.")
     if incident["users_recovered_at"]:
@@ -115,9 +119,17 @@ def residual_risk(record: Record) -> list[str]:
     waiting = [one for one in record["actions"] if one["status"] not in _SETTLED]
     if waiting:
         last = max(date.fromisoformat(one["due_on"]) for one in waiting)
-        count = f"{len(waiting)} of {len(record['actions'])} actions are" if len(waiting) > 1 else "One action is"
-        told.append(f"{count} not verified yet; the last is due {last.day} {last:%B %Y}.")
+        told.append(
+            f"{_not_verified(len(waiting), len(record['actions']))} verified yet; the last is due "
+            f"{last.day} {last:%B %Y}."
+        )
     return told
+
+
+def _not_verified(waiting: int, count: int) -> str:
+    if waiting == count:
+        return "The only action is not" if count == 1 else f"None of the {count} actions is"
+    return f"{waiting} of {count} actions {'is' if waiting == 1 else 'are'} not"
 
 
 def _state(action: Mapping[str, Any]) -> str:

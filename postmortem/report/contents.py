@@ -2,6 +2,7 @@
 
 import re
 
+_LISTS = 3
 PLACE = "<!-- contents -->"
 _HEADING = re.compile(r"<h2>(.*?)</h2>", re.DOTALL)
 
@@ -19,7 +20,7 @@ def with_contents(html: str) -> str:
     before, after = html.split(PLACE, 1)
     after = _HEADING.sub(anchored, after)
     lines = [f'<li><a href="#section-{at}">{title}</a></li>' for at, title in enumerate(titles, 1)]
-    # Two lists side by side: a layout in columns is done five times over, and once more for the page numbers.
-    half = -(-len(lines) // 2)
-    lists = "".join(f"<ol>{''.join(part)}</ol>" for part in (lines[:half], lines[half:]) if part)
+    # Lists side by side: a layout in columns is done five times over, and once more for the page numbers.
+    rows = max(-(-len(lines) // _LISTS), 1)
+    lists = "".join(f"<ol>{''.join(lines[at : at + rows])}</ol>" for at in range(0, len(lines), rows))
     return f'{before}<nav class="contents" aria-label="Contents">{lists}</nav>{after}'

@@ -64,10 +64,23 @@ def test_containment_says_when_people_acted_and_what_came_back(record: dict[str,
     assert containment(record) == [
         "Mitigated 10 May 16:40 UTC, 2 h 35 min after detection.",
         "The signal came back 10 May 17:00 UTC (10 May 16:00 to 10 May 18:00); "
-        "since then 97% (90 to 104; n 400 and 300) of the harm is gone.",
+        "97% (90 to 104; n 400 and 300) of the harm is gone since then.",
         "The people affected were put right by 12 May 2026 09:00 UTC.",
         "Actions that mitigate or recover: A-4 Answer the refused again (done, not verified).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["open"], "The only action is not verified yet; the last is due 1 June 2026."),
+        (["open", "done"], "None of the 2 actions is verified yet; the last is due 1 June 2026."),
+        (["open", "verified"], "1 of 2 actions is not verified yet; the last is due 1 June 2026."),
+    ],
+)
+def test_how_many_actions_wait(record: dict[str, Any], states: list[str], said: str) -> None:
+    record["actions"] = [record["actions"][0] | {"status": state, "due_on": "2026-06-01"} for state in states]
+    assert residual_risk(record)[-1] == said
 
 
 def test_containment_of_an_incident_that_goes_on(record: dict[str, Any]) -> None:
