@@ -16,6 +16,7 @@ from postmortem.attribution.baseline import Baseline
 from postmortem.attribution.columns import Columns
 from postmortem.attribution.interactions import MOST_INTERACTIONS, interactions
 from postmortem.attribution.moves import ObservedMove
+from postmortem.attribution.products import BLOCK
 from postmortem.attribution.steps import StepColumns, no_steps, step_columns
 from postmortem.changes.exposure import ExposureMatrix, clock_shares
 from postmortem.changes.records import ChangeRecord
@@ -75,12 +76,19 @@ class Design:
 
     def averages(self, values: Floats, weights: Floats) -> tuple[Floats, ...]:
         """Σwx²v / Σwx² of each column, for each column v of `values`, and last for x itself."""
-        slabs, square = self.steps.slabs, self.dense**2
+        slabs, width = self.steps.slabs, self.dense.shape[1]
         weighted = weights[:, None] * np.column_stack([np.ones(weights.size), values])
         squares = slabs.power(2)
-        sums = np.concatenate([square.T @ weighted, self.steps.over_slabs(squares.T @ weighted)])
-        square *= self.dense
-        cubes = np.concatenate([square.T @ weights, self.steps.over_slabs(squares.multiply(slabs).T @ weights)])
+        sums = np.empty((width + self.steps.kept.size, weighted.shape[1]))
+        cubes = np.empty(sums.shape[0])
+        for low in range(0, width, BLOCK):
+            part = self.dense[:, low : low + BLOCK]
+            square = part**2
+            sums[low : low + part.shape[1]] = square.T @ weighted
+            square *= part
+            cubes[low : low + part.shape[1]] = square.T @ weights
+        sums[width:] = self.steps.over_slabs(squares.T @ weighted)
+        cubes[width:] = self.steps.over_slabs(squares.multiply(slabs).T @ weights)
         total = np.maximum(sums[:, 0], 1e-12)
         return (*(sums[:, 1:] / total[:, None]).T, cubes / total)
 

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
 
-_BLOCK = 256  # columns that are weighted at once, to bound memory
+BLOCK = 256  # columns that are weighted at once, to bound memory
 
 
 class Products(Protocol):
@@ -90,8 +90,8 @@ def information_of(
     across = np.empty((steps.kept.size, width), dtype=np.float32)
     rooted_controls = _single(controls.multiply(scale))
     rooted_slabs = _single(steps.slabs.multiply(scale))
-    for low in range(0, width, _BLOCK):
-        part = slice(low, min(low + _BLOCK, width))
+    for low in range(0, width, BLOCK):
+        part = slice(low, min(low + BLOCK, width))
         root[:, part] = dense[:, part] * scale
         shared[:, part] = rooted_controls.T @ root[:, part]
         across[:, part] = steps.over_slabs(rooted_slabs.T @ root[:, part])

@@ -7,8 +7,9 @@ from scipy import special
 
 from postmortem.attribution import bayes
 from postmortem.attribution.baseline import Baseline, fit_baseline
+from postmortem.attribution.candidates import Design
 from postmortem.attribution.columns import Columns, to_columns
-from postmortem.attribution.products import information_of
+from postmortem.attribution.products import BLOCK, information_of
 from postmortem.attribution.steps import step_columns
 from postmortem.traces.cells import cells_of_records
 from tests.attribution.builders import Written, world
@@ -84,3 +85,21 @@ def test_one_effect_alone_is_bayes_theorem_over_the_columns() -> None:
     exact = special.softmax(bayes.SHARPNESS * np.append(np.log(0.75 * priors) + factors, np.log(0.25)))
     np.testing.assert_allclose(found.inclusion[0], exact[:-1], atol=1e-9)
     assert found.null[0] == pytest.approx(exact[-1])
+
+
+def test_averages_of_columns_are_those_of_columns_written_out() -> None:
+    """More columns than one block, and steps that are running sums."""
+    rng = np.random.default_rng(11)
+    seconds, dense = np.sort(rng.uniform(0, 100, 400)), rng.random((400, 2 * BLOCK + 7))
+    steps = step_columns(
+        seconds=seconds, starts=np.array([80.0, 50.0, 20.0]), groups=[rng.random(400) < 0.5, np.ones(400, dtype=bool)],
+        sensitivity=rng.uniform(0.5, 2.0, 400),
+    )  # fmt: skip
+    values, weights = rng.random((400, 2)), rng.uniform(0.5, 2.0, 400)
+    first, second, own = Design(dense, steps, (), np.zeros(0)).averages(values, weights)
+    one_by_one = np.column_stack([steps.times(np.eye(400)[row]) for row in range(400)]).T
+    written = np.concatenate([dense, one_by_one], axis=1)
+    total = weights @ written**2
+    np.testing.assert_allclose(first, (weights * values[:, 0]) @ written**2 / total)
+    np.testing.assert_allclose(second, (weights * values[:, 1]) @ written**2 / total)
+    np.testing.assert_allclose(own, weights @ written**3 / total)
