@@ -1,6 +1,6 @@
 """What the answers ran on, how the incident was contained, and what can still go wrong, from the record alone. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,7 @@ from postmortem.lib.layers import Layer
 Record = Mapping[str, Any]
 
 NOTHING_LEFT = "No risk was accepted, no layer stays open, and every action is verified."
+_TITLED = 4
 _CLEANING = ("mitigate", "recover")
 _SETTLED = ("verified", "dropped")
 
@@ -94,8 +95,7 @@ def containment(record: Record) -> list[str]:
         told.append(f"The people affected were put right by {moment.day} {moment:%b %Y %H:%M} UTC.")
     cleaning = [one for one in record["actions"] if one["kind"] in _CLEANING and one["status"] != "dropped"]
     if cleaning:
-        listed = "; ".join(f"A-{one['number']} {one['title']} ({_state(one)})" for one in cleaning)
-        told.append(f"Actions that mitigate or recover: {listed}.")
+        told.append(f"Actions that mitigate or recover: {_listed(cleaning)}.")
     return told
 
 
@@ -130,6 +130,15 @@ def _not_verified(waiting: int, count: int) -> str:
     if waiting == count:
         return "The only action is not" if count == 1 else f"None of the {count} actions is"
     return f"{waiting} of {count} actions {'is' if waiting == 1 else 'are'} not"
+
+
+def _listed(actions: Sequence[Mapping[str, Any]]) -> str:
+    """A few with their titles, more by their numbers."""
+    if len(actions) <= _TITLED:
+        return "; ".join(f"A-{one['number']} {one['title']} ({_state(one)})" for one in actions)
+    verified = sum(one["status"] == "verified" for one in actions)
+    numbers = ", ".join(f"A-{one['number']}" for one in actions)
+    return f"{numbers} ({verified} of {len(actions)} verified)"
 
 
 def _state(action: Mapping[str, Any]) -> str:

@@ -70,6 +70,16 @@ def test_containment_says_when_people_acted_and_what_came_back(record: dict[str,
     ]
 
 
+def test_many_cleaning_actions_are_told_by_number(record: dict[str, Any]) -> None:
+    record["finding"] = None
+    record["actions"] = [
+        record["actions"][0] | {"number": number, "kind": "mitigate", "status": "verified" if number < 3 else "open"}
+        for number in range(1, 7)
+    ]
+    said = "Actions that mitigate or recover: A-1, A-2, A-3, A-4, A-5, A-6 (2 of 6 verified)."
+    assert containment(record)[-1] == said
+
+
 @pytest.mark.parametrize(
     ("states", "said"),
     [
