@@ -6,6 +6,7 @@ from postmortem.attribution.windows import Windows
 from postmortem.attribution.wording import NEGLIGIBLE, difference_text, levels, movement, probability_text
 
 CERTAIN, LEADING = 0.9, 0.5
+_EVEN = 0.6  # a twin with so much of the leader's probability leaves no leader
 _FEW = 4  # changes that a headline still calls a handful
 # Explanations of one harm share a probability of 1; what goes beyond it says that two of them did harm.
 _TOGETHER = 1.1
@@ -26,14 +27,15 @@ def headline(explained: Explained, sets: Sets, drop: Estimate, signal: SignalFac
             "mix": f"The traffic mix explains {harm}, {probability_text(top.probability)}",
             "none": f"No change explains {harm}: it is an ordinary swing, {probability_text(top.probability)}",
         }[top.kind]
-    if top.probability >= LEADING:
+    twins = _twins(explained, sets)
+    if top.probability >= LEADING and not (twins and twins[1].probability >= _EVEN * top.probability):
         return {
             "change": f"One change is the leading suspect: {_named(top)}",
             "unlogged": f"Probably no logged change: {_small(_named(top))}",
             "mix": f"Probably the traffic mix, {probability_text(top.probability)}",
             "none": f"Probably an ordinary swing, {probability_text(top.probability)}",
         }[top.kind]
-    if twins := _twins(explained, sets):
+    if twins:
         return f"{_counted(len(twins))} changes cannot be told apart: " + "; ".join(one.title for one in twins)
     return (
         f"The data cannot tell what caused the {movement(signal)}"
@@ -109,7 +111,10 @@ def _mix(top: Hypothesis, mix: MixSplit | None, signal: SignalFacts, clear: bool
 
 def _twins(explained: Explained, sets: Sets) -> list[Hypothesis]:
     """The few changes that share the lead and that the data cannot tell apart."""
-    if not sets or not 1 < len(sets[0].changes) <= _FEW or sets[0].beside or explained.hypotheses[0].kind != "change":
+    top = explained.hypotheses[0]
+    if not sets or top.kind != "change" or top.changes[0] not in sets[0].changes:
+        return []
+    if sets[0].beside or not 1 < len(sets[0].changes) <= _FEW:
         return []
     return [one for one in explained.hypotheses if one.changes and one.changes[0] in sets[0].changes]
 

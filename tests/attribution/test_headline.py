@@ -55,6 +55,7 @@ def windows(drop: Estimate) -> Windows:
             "Two changes explain the drop: A, P 0.97; B, P 0.90",
         ),
         (FELL, [one("A", 0.6), one("B", 0.3)], (held("A", "B"),), "One change is the leading suspect: A, P 0.60"),
+        (FELL, [one("A", 0.51), one("B", 0.48)], (held("A", "B"),), "Two changes cannot be told apart: A; B"),
         (FELL, [one("A", 0.4), one("B", 0.38)], (held("A", "B"),), "Two changes cannot be told apart: A; B"),
         (FELL, [one("A", 0.3), one("Nothing", 0.2, "none")], (), "The data cannot tell what caused the drop"),
         (FLAT, [one("A", 0.3), one("Nothing", 0.2, "none")], (), "The data cannot tell whether any change did harm"),
