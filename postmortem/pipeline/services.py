@@ -178,7 +178,7 @@ def start_attribution(*, incident: Incident, by: Person) -> Run:
     """Run the attribution on what is stored. Raises UserError when no signal is chosen or there are no traces."""
     require(by, Capability.REVIEW, incident)
     if not incident.signal:
-        raise UserError("Choose the signal that got worse first, on the incident's Overview.")
+        raise UserError("Choose the signal that got worse first, under Signal and windows on the Evidence page.")
     if not incident.traces.exists():
         raise UserError("There are no traces yet; import a trace link or a file first.")
     return enqueue(incident=incident, by=by, kind=Run.Kind.ATTRIBUTE, payload={})
