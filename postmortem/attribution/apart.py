@@ -10,7 +10,7 @@ from postmortem.attribution.wording import change_title, probability_text
 # Shares err on the careful side: over 2,500 simulated incidents the fewest explanations that hold 0.9 of a harm held
 # its cause 995 times in 1,000. Those that hold nearest to this do so 986 times, and are a sixth fewer.
 CREDIBLE = 0.85
-_TOLD = 0.9
+_TOLD = 0.9  # a share from here on leaves no rival worth naming
 _THERE = 0.5  # a further harm gets a set when it is more likely than not
 
 
@@ -62,5 +62,5 @@ def _sentence(titles: list[str], share: float, *, first: bool) -> str:
         return f"{lead}{titles[0]} alone holds {probability_text(share)}; {rest}."
     *others, last = titles
     which = f"{', '.join(others)} and {last}"
-    told = f"hese traces cannot tell apart {which}; together they hold {probability_text(share)}."
-    return f"{lead}t{told}" if lead else f"T{told}"
+    begin = "These" if first else "these"
+    return f"{lead}{begin} traces cannot tell apart {which}; together they hold {probability_text(share)}."

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 EFFECT_SPREADS = (0.15, 0.35, 0.7)  # prior standard deviations of a harm, in standard deviations of the signal
 SIDE_EFFECT_VARIANCE = 0.04**2  # every change may move the signal a little without being the cause
-LEAST_REACH = 0.02
+LEAST_REACH = 0.02  # of less than that nothing could be told anyway
 MEDIAN_CHI_SQUARE = 0.4549364
 MISFIT_SHARE = 0.2
 # Bayes factors that allow for side effects, misfit and restless days are a little too timid: over 800 simulated

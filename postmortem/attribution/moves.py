@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from postmortem.attribution.columns import Columns, Facet
 from postmortem.changes.lineage import scope_share
-from postmortem.changes.reconcile import VERSION_FACETS, VersionMove
+from postmortem.changes.reconcile import VersionMove, version_facets
 from postmortem.changes.records import ChangeRecord
 
 Floats = npt.NDArray[np.float64]
@@ -38,11 +38,7 @@ def observed_moves(
 ) -> list[ObservedMove]:
     """Candidates: the reported moves, and those that are likely enough to suspect."""
     found: list[ObservedMove] = []
-    facets = dict(VERSION_FACETS)
-    for change in changes:
-        if change.facet and change.to_version:
-            facets.setdefault(change.facet, (change.layer, None))
-    for name, (layer, owner) in facets.items():
+    for name, (layer, owner) in version_facets(changes).items():
         facet = columns.facets.get(name)
         if facet is None or len(facet.values) < 2:
             continue

@@ -6,7 +6,7 @@ import numpy as np
 
 from postmortem.attribution.columns import Columns, Facet
 from postmortem.attribution.shapes import VersionRow, VersionWindow, WindowLevel
-from postmortem.changes.reconcile import VERSION_FACETS
+from postmortem.changes.reconcile import version_facets
 from postmortem.changes.records import ChangeRecord
 from postmortem.lib.layers import Layer
 
@@ -20,13 +20,9 @@ def versions_ran(
 
     Values are counted in traces that carry the signal; the rarest beyond MOST_VALUES of a window are only counted.
     """
-    layers: dict[str, Layer] = {name: layer for name, (layer, _) in VERSION_FACETS.items()}
-    for change in changes:
-        if change.facet and change.to_version:
-            layers.setdefault(change.facet, change.layer)
     order = list(Layer)
     rows = []
-    for name, layer in sorted(layers.items(), key=lambda pair: order.index(pair[1])):
+    for name, (layer, _) in sorted(version_facets(changes).items(), key=lambda pair: order.index(pair[1][0])):
         if facet := columns.facets.get(name):
             windows = [_window(columns, facet, span) for span in (before, after)]
             if any(window.values for window in windows):

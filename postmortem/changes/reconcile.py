@@ -138,7 +138,7 @@ def never_logged(changes: Sequence[ChangeRecord], cells: Cells) -> list[VersionM
     """Versions that appeared in the cells (in order of time) and are in no log."""
     moves: list[VersionMove] = []
     kinds = _kinds(cells)
-    for facet, (layer, owner) in _version_facets(changes).items():
+    for facet, (layer, owner) in version_facets(changes).items():
         codes, versions = cells.codes(facet)
         if len(versions) < 2:
             continue
@@ -156,7 +156,7 @@ def never_logged(changes: Sequence[ChangeRecord], cells: Cells) -> list[VersionM
     return sorted(moves, key=lambda move: (move.at, move.facet, move.to_version))
 
 
-def _version_facets(changes: Iterable[ChangeRecord]) -> dict[str, tuple[Layer, str | None]]:
+def version_facets(changes: Iterable[ChangeRecord]) -> dict[str, tuple[Layer, str | None]]:
     """The known version facets, and those that only a log names (whole feature, in the log's layer)."""
     facets = dict(VERSION_FACETS)
     for change in changes:

@@ -9,13 +9,13 @@ from postmortem.attribution.wording import facet_words
 from postmortem.changes.reconcile import VERSION_FACETS
 from postmortem.lib.clock import parse_moment
 from postmortem.lib.layers import Layer
+from postmortem.report import present
 
 Record = Mapping[str, Any]
 
 NOTHING_LEFT = "No risk was accepted, no layer stays open, and every action is verified."
 _TITLED = 4
 _CLEANING = ("mitigate", "recover")
-_SETTLED = ("verified", "dropped")
 
 
 def versions(record: Record) -> list[dict[str, Any]]:
@@ -32,8 +32,7 @@ def version_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "facet": _begun(facet_words(row["facet"])) if row["facet"] in VERSION_FACETS else row["facet"],
             "before": _window_text(row["before"]),
             "after": _window_text(row["after"]),
-            "moved": {one["value"] for one in row["before"]["values"]}
-            != {one["value"] for one in row["after"]["values"]},
+            "moved": _has_moved(row["before"]["values"], row["after"]["values"]),
         }
         for row in result.get("versions", ())
     ]
@@ -49,6 +48,12 @@ def versions_note(result: Mapping[str, Any]) -> str:
         f"Of the traces that carry {result['signal']['label']}: {rows[0]['before']['traces']:,} in the baseline "
         f"window, {rows[0]['after']['traces']:,} in the incident's."
     )
+
+
+def _has_moved(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a version came or went, or another one leads."""
+    one, other = ([row["value"] for row in rows] for rows in (before, after))
+    return set(one) != set(other) or one[:1] != other[:1]
 
 
 def _window_text(window: Mapping[str, Any]) -> str:
@@ -93,7 +98,7 @@ def containment(record: Record) -> list[str]:
     if incident["users_recovered_at"]:
         moment = parse_moment(incident["users_recovered_at"])
         told.append(f"The people affected were put right by {moment.day} {moment:%b %Y %H:%M} UTC.")
-    cleaning = [one for one in record["actions"] if one["kind"] in _CLEANING and one["status"] != "dropped"]
+    cleaning = [one for one in _standing(record) if one["kind"] in _CLEANING]
     if cleaning:
         told.append(f"Actions that mitigate or recover: {_listed(cleaning)}.")
     return told
@@ -114,14 +119,14 @@ def residual_risk(record: Record) -> list[str]:
     undecided = [Layer(one["layer"]).label for one in record["layers"] if not one["verdict"]]
     if undecided:
         told.append(f"No verdict yet: {', '.join(undecided)}.")
-    if not record["actions"]:
+    standing = _standing(record)
+    if not standing:
         told.append("No action is recorded.")
-    waiting = [one for one in record["actions"] if one["status"] not in _SETTLED]
+    waiting = [one for one in standing if one["status"] != "verified"]
     if waiting:
         last = max(date.fromisoformat(one["due_on"]) for one in waiting)
         told.append(
-            f"{_not_verified(len(waiting), len(record['actions']))} verified yet; the last is due "
-            f"{last.day} {last:%B %Y}."
+            f"{_not_verified(len(waiting), len(standing))} verified yet; the last is due {last.day} {last:%B %Y}."
         )
     return told
 
@@ -135,14 +140,14 @@ def _not_verified(waiting: int, count: int) -> str:
 def _listed(actions: Sequence[Mapping[str, Any]]) -> str:
     """A few with their titles, more by their numbers."""
     if len(actions) <= _TITLED:
-        return "; ".join(f"A-{one['number']} {one['title']} ({_state(one)})" for one in actions)
+        return "; ".join(f"{one['ref']} {one['title']} ({one['status_label'].lower()})" for one in actions)
     verified = sum(one["status"] == "verified" for one in actions)
-    numbers = ", ".join(f"A-{one['number']}" for one in actions)
+    numbers = ", ".join(one["ref"] for one in actions)
     return f"{numbers} ({verified} of {len(actions)} verified)"
 
 
-def _state(action: Mapping[str, Any]) -> str:
-    return {"open": "open", "done": "done, not verified", "verified": "verified"}[action["status"]]
+def _standing(record: Record) -> list[dict[str, Any]]:
+    return [one for one in present.actions(record) if one["status"] != "dropped"]
 
 
 def _begun(text: str) -> str:

@@ -41,6 +41,19 @@ def test_the_version_tuple_shows_what_moved_first(record: dict[str, Any]) -> Non
     assert "## What the answers ran on" in told and "7 (67%), 6 (32%), 2 more" in told
 
 
+def test_a_version_that_takes_the_lead_has_moved(record: dict[str, Any]) -> None:
+    few, most = _window(100, ("1", 99), ("2", 1)), _window(100, ("2", 99), ("1", 1))
+    row = {"facet": "release", "layer": "infrastructure", "before": few, "after": most}
+    record["finding"]["result"]["versions"] = [row, row | {"after": few}]
+    assert [one["moved"] for one in versions(record)] == [True, False]
+
+
+def test_dropped_actions_are_not_waited_for(record: dict[str, Any]) -> None:
+    states = ("open", "dropped", "verified")
+    record["actions"] = [record["actions"][0] | {"number": at, "status": one} for at, one in enumerate(states, 1)]
+    assert residual_risk(record)[-1].startswith("1 of 2 actions is not verified yet")
+
+
 def test_a_record_from_before_version_tuples_has_none(record: dict[str, Any]) -> None:
     record["finding"]["result"].pop("versions", None)
     assert versions(record) == []
